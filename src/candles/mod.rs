@@ -1,0 +1,1 @@
+//! Parquet files → rows, pruned by symbol and time.

@@ -1,0 +1,104 @@
+//! The durable record of what has happened, one small JSON document an epoch; and the lock that
+//! keeps a second job off it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Counts, Epoch, Partition, Watermark};
+
+/// Where one partition stands at a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionState {
+    /// Next offset to read.
+    pub next: i64,
+    /// The partition's watermark after the frame before `next`.
+    pub watermark: Watermark,
+    /// Where reading must start again so that every open window is rebuilt.
+    pub replay: ReplayPoint,
+}
+
+/// An offset, and the partition's watermark just before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayPoint {
+    /// First offset to read again; at most the partition's `next`.
+    pub offset: i64,
+    /// Watermark before that frame.
+    pub watermark: Watermark,
+}
+
+/// A file that a commit makes visible: staged under one name, published under another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// The sink's table name in the SQL.
+    pub table: String,
+    /// Path below the staging directory.
+    pub staged: String,
+    /// Path below the table's directory.
+    pub published: String,
+    /// Rows in the file.
+    pub rows: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+}
+
+/// The durable record of one epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The job's name.
+    pub job: String,
+    /// Number of this commit.
+    pub epoch: Epoch,
+    /// The topic that was read.
+    pub topic: String,
+    /// Windows that end at or before this have been emitted.
+    pub emitted: Watermark,
+    /// Per partition where reading stands.
+    pub partitions: BTreeMap<Partition, PartitionState>,
+    /// Files that this commit publishes.
+    pub files: Vec<FileEntry>,
+    /// What became of the ticks up to the partitions' `next`.
+    pub counts: Counts,
+    /// What the SQL meant when this was written, statement by statement (see `query`).
+    pub query: BTreeMap<String, String>,
+}
+
+/// What reading or writing a checkpoint failed with.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// Another process holds the lock.
+    #[error("{0}")]
+    Locked(String),
+    /// Damaged, or of a version that this program does not know.
+    #[error("{0}")]
+    Damaged(String),
+    /// The disk refused.
+    #[error("{0}")]
+    Io(String),
+}
+
+/// A job's checkpoint directory, locked for as long as this lives.
+pub struct CheckpointStore {
+    dir: PathBuf,
+}
+
+impl CheckpointStore {
+    /// Opens (creates) the directory and takes the lock.
+    pub fn open(dir: &Path) -> Result<CheckpointStore, CheckpointError> {
+        let _ = dir;
+        todo!()
+    }
+
+    /// The newest checkpoint; `None` on a first start.
+    pub fn load(&self) -> Result<Option<Checkpoint>, CheckpointError> {
+        let _ = &self.dir;
+        todo!()
+    }
+
+    /// Makes `checkpoint` the newest, durably (temp file, fsync, rename, fsync of the directory).
+    pub fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        let _ = checkpoint;
+        todo!()
+    }
+}

@@ -1,0 +1,7 @@
+//! Every flag and environment variable, with unit and default. A flag beats the environment, which
+//! beats `.env`, which beats the default.
+//!
+//! One file a binary; [`env`] loads `.env`, [`secret`] keeps what must not be shown.
+
+pub mod env;
+pub mod secret;

@@ -1,0 +1,1 @@
+//! Exchanges: subscribe frames in, Finnhub-shaped frames out.

@@ -1,0 +1,1 @@
+//! The loop over the rooms: the one page that shows an epoch in order.

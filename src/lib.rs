@@ -1,0 +1,45 @@
+//! StockPulse turns live market ticks into exact candles with SQL.
+//!
+//! The rooms, in the order a tick walks through them:
+//!
+//! | room | job |
+//! |---|---|
+//! | [`model`] | the shared words: offsets, watermark, window, frame, exit status; pure |
+//! | [`config`] | every flag and environment variable |
+//! | [`metrics`] | every metric, a method each |
+//! | [`feed`] | exchanges: subscribe frames in, Finnhub-shaped frames out |
+//! | [`producer`] | feed → Kafka topic |
+//! | [`source`] | Kafka topic → frames with exact offsets |
+//! | [`decode`] | frames → Arrow, by the table's declared schema |
+//! | [`query`] | SQL file → job |
+//! | [`window`] | watermarks, open windows, lateness, replay points; pure |
+//! | [`sink`] | closed windows → Parquet: stage, publish |
+//! | [`checkpoint`] | what has durably happened |
+//! | [`job`] | the loop over the rooms above |
+//! | [`submit`] | spark-submit's command line |
+//! | [`candles`] | Parquet files → rows |
+//! | [`api`] | HTTP |
+//! | [`broker`] | the embedded broker for demo and tests |
+//! | [`demo`] | the whole pipeline in one process |
+
+pub mod model;
+
+pub mod config;
+pub mod metrics;
+
+pub mod feed;
+pub mod producer;
+
+pub mod checkpoint;
+pub mod decode;
+pub mod job;
+pub mod query;
+pub mod sink;
+pub mod source;
+pub mod submit;
+pub mod window;
+
+pub mod api;
+pub mod broker;
+pub mod candles;
+pub mod demo;

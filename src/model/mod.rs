@@ -1,0 +1,12 @@
+//! The words every room shares: where we are in a topic, what time it is in the data,
+//! which window, why a frame was refused, and how a process ends. Pure: no I/O, no clock.
+
+mod exit;
+mod position;
+mod reject;
+mod time;
+
+pub use exit::Exit;
+pub use position::{Epoch, FrameRef, Offsets, Partition};
+pub use reject::{Counts, Reject, RejectReason};
+pub use time::{NANOS_PER_MILLI, NANOS_PER_SECOND, Watermark, Window};

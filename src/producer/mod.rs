@@ -1,0 +1,1 @@
+//! Feed → Kafka topic: keys, delivery guarantees, reconnects.

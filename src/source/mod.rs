@@ -1,0 +1,74 @@
+//! Topic → frames with exact offsets.
+//!
+//! [`Topic`] is what the job needs to know about a topic; [`Source`] reads some of its partitions.
+//! Two implementations: [`kafka`] (librdkafka) and [`replay`] (frames in memory, for tests).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::model::{FrameRef, Offsets, Partition};
+
+/// What a topic partition retains: offsets `low..high`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// First retained offset.
+    pub low: i64,
+    /// Next offset to be written.
+    pub high: i64,
+}
+
+/// What reading failed with.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Offsets that are needed are gone.
+    #[error("{0}")]
+    DataLoss(String),
+    /// The broker cannot be reached or refuses us.
+    #[error("{0}")]
+    Unreachable(String),
+    /// A property that librdkafka does not take.
+    #[error("{0}")]
+    Property(String),
+    /// Anything else that reading cannot go on after.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What a poll hands on.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The next frame of its partition.
+    Frame(FrameRef<'a>),
+    /// Everything that `partition` held was handed on; the next offset to read is `offset`.
+    CaughtUp {
+        /// Which partition.
+        partition: Partition,
+        /// Next offset to read.
+        offset: i64,
+    },
+}
+
+/// A topic of a broker.
+pub trait Topic: Send + Sync {
+    /// The topic's name.
+    fn name(&self) -> &str;
+    /// What every partition retains now.
+    fn bounds(&self) -> Result<BTreeMap<Partition, Bounds>, SourceError>;
+    /// Reads the partitions of `start`, each from its offset.
+    fn open(&self, start: &Offsets) -> Result<Box<dyn Source>, SourceError>;
+    /// Tells the consumer group where we are, for Kafka's own tools; best effort, never read back.
+    fn commit(&self, offsets: &Offsets);
+}
+
+/// A reader of some partitions; owned by one thread.
+pub trait Source: Send {
+    /// Waits at most `timeout` for the first event, then hands on what is there,
+    /// `max_frames` at the most, in offset order within a partition. Returns the number of frames.
+    /// Transient errors are retried inside.
+    fn poll(
+        &mut self,
+        max_frames: usize,
+        timeout: Duration,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<usize, SourceError>;
+}

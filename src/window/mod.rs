@@ -1,0 +1,1 @@
+//! Watermarks, open windows, lateness, replay points; pure.

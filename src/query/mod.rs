@@ -3,3 +3,8 @@
 //! [`sql`] reads the text (variables, statements, CREATE TABLE); the rest plans it on DataFusion.
 
 pub mod sql;
+
+mod aggregates;
+mod steps;
+mod stream;
+mod tumble;

@@ -21,6 +21,9 @@ use crate::model::Exit;
 /// How long requests under way may still take after a stop.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
+/// How the port is chosen on the command line of `stockpulse-api`.
+const PORT_FLAG: &str = "--port (API_PORT)";
+
 /// What serving failed with.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -36,8 +39,8 @@ pub enum ApiError {
 ///
 /// # Errors
 /// The port is taken, the address is not of this machine, or it may not be used. The message names
-/// the address, and the flag and the variable that choose another.
-pub async fn bind(options: &ApiOptions) -> Result<TcpListener, ApiError> {
+/// the address and `port_flag`, how this program's user chooses another port: `--port (API_PORT)`.
+pub async fn bind(options: &ApiOptions, port_flag: &str) -> Result<TcpListener, ApiError> {
     let ApiOptions { host, port, .. } = options;
     TcpListener::bind((host.as_str(), *port))
         .await
@@ -45,16 +48,13 @@ pub async fn bind(options: &ApiOptions) -> Result<TcpListener, ApiError> {
             ApiError::Listen(match error.kind() {
                 io::ErrorKind::AddrInUse => format!(
                     "cannot listen on {host}:{port}: another program uses port {port}; \
-                     stop it, or choose another port with --port (API_PORT)"
+                     stop it, or choose another port with {port_flag}"
                 ),
                 io::ErrorKind::PermissionDenied => format!(
                     "cannot listen on {host}:{port}: {error}; \
-                     choose a port above 1023 with --port (API_PORT)"
+                     choose a port above 1023 with {port_flag}"
                 ),
-                _ => format!(
-                    "cannot listen on {host}:{port}: {error}; \
-                     choose another address with --host (API_HOST) and --port (API_PORT)"
-                ),
+                _ => format!("cannot listen on {host}:{port}: {error}"),
             })
         })
 }
@@ -119,7 +119,7 @@ pub fn run() -> ExitCode {
 
 async fn run_until_signal(options: ApiOptions) -> Result<(), ApiError> {
     let stop = stop_signal()?;
-    let listener = bind(&options).await?;
+    let listener = bind(&options, PORT_FLAG).await?;
     info!("the API listens on http://{}/", listener.local_addr()?);
     serve(options, listener, stop.boxed()).await?;
     info!("the API has stopped");

@@ -1,1 +1,4 @@
+//! One test binary, so that DataFusion is linked once.
 
+mod api;
+mod read;

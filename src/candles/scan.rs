@@ -196,3 +196,95 @@ fn is_text(data_type: &DataType) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use arrow::array::{ArrayRef, StringArray, TimestampNanosecondArray};
+    use datafusion::physical_plan::collect;
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+
+    const DAY_NS: i64 = 86_400_000_000_000;
+
+    /// A folder with one candle a day, of 1970-01-01 and the days after.
+    fn days(days: i64) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for day in 0..days {
+            let columns: [(&str, ArrayRef); 2] = [
+                ("symbol", Arc::new(StringArray::from(vec!["A"]))),
+                (
+                    "window_start",
+                    Arc::new(TimestampNanosecondArray::from(vec![day * DAY_NS])),
+                ),
+            ];
+            let batch = RecordBatch::try_from_iter(columns).unwrap();
+            let date = folder.path().join(format!("date=1970-01-0{}", day + 1));
+            fs::create_dir(&date).unwrap();
+            let file = File::create(date.join("1.parquet")).unwrap();
+            let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+            writer.write(&batch).unwrap();
+            writer.close().unwrap();
+        }
+        folder
+    }
+
+    /// The sum of a metric over the whole plan.
+    fn metric(plan: &Arc<dyn ExecutionPlan>, name: &str) -> String {
+        let own = plan
+            .metrics()
+            .and_then(|metrics| metrics.sum_by_name(name))
+            .map(|value| value.to_string());
+        own.or_else(|| {
+            plan.children()
+                .into_iter()
+                .map(|child| metric(child, name))
+                .next()
+        })
+        .unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn later_folders_are_left_out_by_their_statistics() {
+        let folder = days(9);
+        let filter = Filter {
+            from: Some(3 * DAY_NS),
+            to: Some(5 * DAY_NS),
+            ..Filter::default()
+        };
+        let (session, plan) = plan(folder.path(), &filter).await.unwrap();
+        let rows = collect(Arc::clone(&plan), session.task_ctx())
+            .await
+            .unwrap();
+        assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
+        assert_eq!(metric(&plan, "files_ranges_pruned_statistics"), "");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_vanishes_is_named() {
+        let folder = days(2);
+        let (session, plan) = plan(folder.path(), &Filter::default()).await.unwrap();
+        fs::remove_file(folder.path().join("date=1970-01-02/1.parquet")).unwrap();
+        let error = collect(plan, session.task_ctx()).await.unwrap_err();
+        let error = CandlesError::reading(folder.path(), &error);
+        assert!(matches!(error, CandlesError::Vanished(_)), "{error:?}");
+        assert!(
+            error
+                .to_string()
+                .contains("date=1970-01-02/1.parquet was removed"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn bounds_are_rounded_up_to_the_columns_unit() {
+        assert_eq!(in_units(0, 1_000), 0);
+        assert_eq!(in_units(1, 1_000), 1);
+        assert_eq!(in_units(1_000, 1_000), 1);
+        assert_eq!(in_units(-1, 1_000), 0);
+        assert_eq!(in_units(i64::MAX, 1_000), i64::MAX / 1_000 + 1);
+        assert_eq!(in_units(i64::MIN, 1), i64::MIN);
+    }
+}

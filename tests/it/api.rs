@@ -42,7 +42,9 @@ fn with_server(options: ApiOptions, client: impl FnOnce(SocketAddr) + Send + 'st
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(api::serve(options, listener, stopped.map(|_| ()).boxed()));
-        tokio::task::spawn_blocking(move || client(address)).await.unwrap();
+        tokio::task::spawn_blocking(move || client(address))
+            .await
+            .unwrap();
         stop.send(()).unwrap();
         server.await.unwrap().unwrap();
         assert!(TcpStream::connect(address).is_err(), "still listening");
@@ -127,7 +129,10 @@ fn refusals_are_json() {
         for path in ["/", "/api/v1/pong", "/api/v1/ping/", "/%22%3Cscript%3E?x=y"] {
             let (status, body) = get(address, path);
             assert_eq!(status, 404, "{path}");
-            assert!(body["error"].as_str().unwrap().contains("/api/v1/ping"), "{body}");
+            assert!(
+                body["error"].as_str().unwrap().contains("/api/v1/ping"),
+                "{body}"
+            );
         }
         let (status, head, body) = request(address, "POST", "/api/v1/status");
         assert_eq!(status, 405);
@@ -147,7 +152,13 @@ fn a_busy_port_is_an_error_that_names_port_and_flag() {
     let mut stderr = binary.0.stderr.take().unwrap();
     stderr.read_to_string(&mut error).unwrap();
     assert_eq!(binary.0.wait().unwrap().code(), Some(1), "{error}");
-    for part in ["error: ", port.as_str(), "--port", "API_PORT", "another program"] {
+    for part in [
+        "error: ",
+        port.as_str(),
+        "--port",
+        "API_PORT",
+        "another program",
+    ] {
         assert!(error.contains(part), "no {part} in: {error}");
     }
 }
@@ -157,7 +168,11 @@ fn the_binary_takes_its_environment_and_never_shows_the_token() {
     let folder = tempfile::tempdir().unwrap();
     let dotenv = format!("FINNHUB_TOKEN={TOKEN}\nKAFKA_BROKER=from-dotenv:1\nSYMBOL_LIST=X\n");
     std::fs::write(folder.path().join(".env"), dotenv).unwrap();
-    let environment = [("SYMBOL_LIST", " A:B , C,, "), ("API_PORT", "0"), ("RUST_LOG", "trace")];
+    let environment = [
+        ("SYMBOL_LIST", " A:B , C,, "),
+        ("API_PORT", "0"),
+        ("RUST_LOG", "trace"),
+    ];
     let mut binary = Binary::start(folder.path(), &[], &environment);
     let (address, mut log) = binary.address();
     assert!(address.ip().is_loopback());
@@ -175,7 +190,10 @@ fn the_binary_takes_its_environment_and_never_shows_the_token() {
     assert_eq!(binary.0.wait().unwrap().code(), Some(0));
     let mut rest = String::new();
     log.read_to_string(&mut rest).unwrap();
-    assert!(rest.contains("has stopped") && !rest.contains(TOKEN), "{rest}");
+    assert!(
+        rest.contains("has stopped") && !rest.contains(TOKEN),
+        "{rest}"
+    );
 }
 
 #[test]
@@ -185,7 +203,8 @@ fn signals_end_it_also_with_idle_and_half_sent_requests() {
         let mut binary = Binary::start(folder.path(), &["--port", "0"], &[]);
         let (address, _log) = binary.address();
         let mut idle = TcpStream::connect(address).unwrap();
-        idle.write_all(b"GET /api/v1/ping HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        idle.write_all(b"GET /api/v1/ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
         idle.read_exact(&mut [0; 15]).unwrap();
         let mut half = TcpStream::connect(address).unwrap();
         half.write_all(b"GET /api/v1/pi").unwrap();

@@ -1,4 +1,5 @@
-//! One test binary, so that DataFusion is linked once.
+//! One integration-test binary, so that DataFusion links once.
+#![allow(clippy::unwrap_used)]
 
 mod api;
 mod read;

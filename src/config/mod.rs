@@ -3,7 +3,23 @@
 //!
 //! One file a binary; [`env`] loads `.env`, [`kafka`] keeps librdkafka properties, [`secret`] keeps what
 //! must not be shown.
+//! One file a binary; [`env`] loads `.env`, [`log`] sets logging up, [`secret`] keeps what must
+//! not be shown, [`instant`] reads times.
 
+pub mod api;
+pub mod demo;
 pub mod env;
 pub mod kafka;
+pub mod instant;
+pub mod log;
 pub mod secret;
+pub mod stockpulse;
+
+/// `value` without white space around it, or `default` when nothing is left: a variable that is set
+/// to nothing, as a compose file does with one it does not know, counts as not set.
+fn not_empty(value: String, default: &str) -> String {
+    match value.trim() {
+        "" => default.to_string(),
+        trimmed => trimmed.to_string(),
+    }
+}

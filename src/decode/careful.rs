@@ -37,7 +37,7 @@ pub(super) fn frame(
 pub(super) fn refusal(column: &Column, path: &str, misfit: Misfit, raw: Option<&str>) -> Reject {
     let reason = match misfit {
         Misfit::Year => RejectReason::OutOfRange,
-        Misfit::Type | Misfit::Range | Misfit::Full => RejectReason::WrongType,
+        Misfit::Type | Misfit::Range | Misfit::NotText | Misfit::Full => RejectReason::WrongType,
     };
     let data_type = column.field.data_type();
     let found = raw.map_or_else(|| "text".to_owned(), found);
@@ -45,6 +45,7 @@ pub(super) fn refusal(column: &Column, path: &str, misfit: Misfit, raw: Option<&
         Misfit::Type => format!("{path}: expected {}, found {found}", expected(column)),
         Misfit::Range => format!("{path}: out of range for {data_type}: {found}"),
         Misfit::Year => format!("{path}: outside of the years 1677 to 2262: {found}"),
+        Misfit::NotText => format!("{path}: half of a surrogate pair is no text: {found}"),
         Misfit::Full => format!("{path}: more than 2 GiB in one micro-batch"),
     };
     reject(reason, detail)

@@ -16,6 +16,8 @@ pub(super) enum Misfit {
     Type,
     /// It is a number that the column's type cannot hold.
     Range,
+    /// It is a string with half of a surrogate pair: JSON, but no text.
+    NotText,
     /// It is a time outside of the years that nanoseconds can express.
     Year,
     /// The column has reached 2 GiB in this micro-batch.
@@ -128,10 +130,14 @@ impl Column {
         let trimmed = text.trim_ascii();
         match &mut self.values {
             Values::Float64(_) => {
+                numeric(trimmed)?;
                 let value = trimmed.parse::<f64>().map_err(|_| Misfit::Type)?;
                 return self.push_f64(value);
             }
-            Values::Float32(values) => values.push(float32(trimmed)?),
+            Values::Float32(values) => {
+                numeric(trimmed)?;
+                values.push(float32(trimmed)?);
+            }
             Values::Timestamp(unit, values) => values.push(timestamp(trimmed, *unit)?),
             Values::Date32(values) => values.push(date(trimmed)?),
             Values::Decimal128 {
@@ -161,8 +167,7 @@ impl Column {
         }
         match raw.as_bytes().first() {
             Some(b'"') => {
-                // Fails on half of a surrogate pair only: JSON, but no text.
-                let text = serde_json::from_str::<Text>(raw).map_err(|_| Misfit::Type)?;
+                let text = serde_json::from_str::<Text>(raw).map_err(|_| Misfit::NotText)?;
                 self.push_str(&text.0)
             }
             Some(b't') => self.push_bool(true),
@@ -202,6 +207,14 @@ impl Column {
 /// A JSON string, borrowed from the frame where it has no escapes.
 #[derive(serde::Deserialize)]
 struct Text<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
+
+/// Refuses `NaN` and `inf`, which Rust reads as numbers.
+fn numeric(text: &str) -> Result<(), Misfit> {
+    match text.bytes().any(|b| b.is_ascii_digit()) {
+        true => Ok(()),
+        false => Err(Misfit::Type),
+    }
+}
 
 fn float32(text: &str) -> Result<f32, Misfit> {
     match text.parse::<f32>() {

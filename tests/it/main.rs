@@ -1,1 +1,3 @@
+//! One integration-test binary, so that DataFusion links once.
 
+mod decode;

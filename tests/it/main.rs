@@ -7,3 +7,5 @@ mod read;
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod tidy;
+
+mod decode;

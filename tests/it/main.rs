@@ -1,1 +1,4 @@
+//! The one integration-test binary, so that DataFusion links once.
 
+mod checkpoint;
+mod sink;

@@ -9,3 +9,8 @@ mod read;
 mod tidy;
 
 mod decode;
+//! The one integration-test binary, so that DataFusion links once.
+
+mod checkpoint;
+mod sink;
+mod source;

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::{DFSchema, Result};
@@ -58,9 +58,9 @@ impl Aggregates {
         })
     }
 
-    /// Group keys, then one column a function.
-    pub fn output(&self) -> &SchemaRef {
-        &self.output
+    /// The columns that tables are updated with: keys, arguments, event time, order.
+    pub fn input(&self) -> &SchemaRef {
+        &self.input
     }
 
     /// An empty table.

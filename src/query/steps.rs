@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{and, filter_record_batch, prep_null_mask_filter, take};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::utils::split_conjunction;
@@ -88,7 +88,17 @@ impl Steps {
         &self.input
     }
 
+    /// The schema of [`Steps::input`], by the types of `table`'s columns.
+    pub fn input_schema(&self, table: &SchemaRef) -> SchemaRef {
+        let fields = self.input.iter().map(|name| {
+            let at = table.index_of(name).expect("the input is columns of the table");
+            Arc::clone(&table.fields()[at])
+        });
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
     /// What comes out.
+    #[cfg(test)]
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }

@@ -41,11 +41,18 @@ impl StreamTable {
     /// A stream with these physical columns.
     pub fn new(physical: &[FieldRef]) -> StreamTable {
         let mut fields = physical.to_vec();
-        fields.push(Arc::new(Field::new(KAFKA_TIMESTAMP, timestamp_type(), true)));
-        fields.push(Arc::new(Field::new(FRAME, DataType::Int64, false)));
+        fields.extend(StreamTable::frame_fields());
         StreamTable {
             schema: Arc::new(Schema::new(fields)),
         }
+    }
+
+    /// What is known of every frame besides its payload, as columns.
+    pub fn frame_fields() -> [FieldRef; 2] {
+        [
+            Arc::new(Field::new(KAFKA_TIMESTAMP, timestamp_type(), true)),
+            Arc::new(Field::new(FRAME, DataType::Int64, false)),
+        ]
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StructArray, TimestampNanosecondArray};
+use arrow::array::{ArrayRef, StructArray, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::{Result, ScalarValue, not_impl_err};
 use datafusion::logical_expr::{
@@ -108,11 +108,4 @@ pub fn interval_nanos(value: &ScalarValue) -> Result<i64, String> {
         Some(nanos) if nanos > 0 => Ok(nanos),
         _ => Err("the interval must be positive and below 292 years".to_string()),
     }
-}
-
-/// Puts the window's column where the SQL's group keys have it.
-pub fn with_window(batch: &RecordBatch, at: usize, window: Window) -> Vec<ArrayRef> {
-    let mut columns = batch.columns().to_vec();
-    columns.insert(at, window_column(window, batch.num_rows()));
-    columns
 }

@@ -5,6 +5,8 @@
 //! must not be shown.
 //! One file a binary; [`env`] loads `.env`, [`log`] sets logging up, [`secret`] keeps what must
 //! not be shown, [`instant`] reads times.
+//! One file a binary; [`env`] loads `.env`, [`kafka`] keeps librdkafka properties, [`log`] sets
+//! logging up, [`secret`] keeps what must not be shown.
 
 pub mod api;
 pub mod demo;
@@ -12,6 +14,7 @@ pub mod env;
 pub mod kafka;
 pub mod instant;
 pub mod log;
+pub mod producer;
 pub mod secret;
 pub mod stockpulse;
 

@@ -1,1 +1,3 @@
 //! Every metric, a method each.
+
+pub mod producer;

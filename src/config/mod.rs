@@ -7,10 +7,11 @@
 //! not be shown, [`instant`] reads times.
 
 pub mod api;
+pub mod bench;
 pub mod demo;
 pub mod env;
-pub mod kafka;
 pub mod instant;
+pub mod kafka;
 pub mod log;
 pub mod secret;
 pub mod stockpulse;

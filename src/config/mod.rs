@@ -9,10 +9,11 @@
 //! logging up, [`secret`] keeps what must not be shown.
 
 pub mod api;
+pub mod bench;
 pub mod demo;
 pub mod env;
-pub mod kafka;
 pub mod instant;
+pub mod kafka;
 pub mod log;
 pub mod producer;
 pub mod secret;

@@ -115,7 +115,7 @@ mod tests {
     fn a_document_is_readable_and_reads_back() {
         let text = encode(&checkpoint());
         expect![[r#"
-            {"version":1,"crc32":"46c5a9a6","body":{
+            {"version":1,"crc32":"be9ef13f","body":{
               "job": "ohlc",
               "epoch": 12,
               "topic": "raw_ticks",

@@ -11,7 +11,6 @@ mod reports;
 mod verdict;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -32,8 +31,6 @@ pub const REACH_TIMEOUT: Duration = Duration::from_secs(30);
 const SAY_EVERY: Duration = Duration::from_secs(30);
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How long the last commit to the group may take when a job ends.
-const LAST_COMMIT: Duration = Duration::from_secs(2);
 /// Events of librdkafka that are served in passing, at most.
 const EVENTS: usize = 64;
 
@@ -45,8 +42,6 @@ pub struct KafkaTopic {
     config: ClientConfig,
     /// Asks and commits; it reads nothing.
     client: BaseConsumer<Reports>,
-    /// What the group is still to be told.
-    uncommitted: Mutex<Option<Offsets>>,
 }
 
 impl KafkaTopic {
@@ -71,9 +66,8 @@ impl KafkaTopic {
             brokers: properties.brokers.clone(),
             name: topic.to_owned(),
             timeout,
-            client: properties::create(&config, Reports::new(topic))?,
+            client: properties::create(&properties::asking_config(&config), Reports::new(topic))?,
             config,
-            uncommitted: Mutex::new(None),
         };
         let Some(partitions) = topic.wait_for_partitions(stop)? else {
             return Ok(None);
@@ -125,28 +119,6 @@ impl KafkaTopic {
         }
     }
 
-    /// Serves what librdkafka has to say, then sends the newest offsets unless some are under way.
-    fn send_uncommitted(&self) {
-        for _ in 0..EVENTS {
-            if self.client.poll(Duration::ZERO).is_none() {
-                break;
-            }
-        }
-        let reports = self.client.context();
-        let mut uncommitted = self
-            .uncommitted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if uncommitted.is_none() || !reports.begin_commit() {
-            return;
-        }
-        let list = uncommitted.take().map(|offsets| self.list(&offsets));
-        let sent = list.map_or(Ok(()), |list| self.client.commit(&list, CommitMode::Async));
-        if let Err(error) = sent {
-            reports.end_commit(Err(&error));
-        }
-    }
-
     fn list(&self, offsets: &Offsets) -> TopicPartitionList {
         let mut list = TopicPartitionList::with_capacity(offsets.0.len());
         for (&partition, &offset) in &offsets.0 {
@@ -180,28 +152,20 @@ impl Topic for KafkaTopic {
         Ok(Box::new(source))
     }
 
+    /// Sent in the background; librdkafka sees the last one off when the topic is dropped, for
+    /// some seconds if the broker is away.
     fn commit(&self, offsets: &Offsets) {
-        if !offsets.0.is_empty() {
-            let mut uncommitted = self
-                .uncommitted
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            *uncommitted = Some(offsets.clone());
-        }
-        self.send_uncommitted();
-    }
-}
-
-impl Drop for KafkaTopic {
-    /// A job that ends shows its last offsets in Kafka's own tools, if the broker is quick about it.
-    fn drop(&mut self) {
-        let start = Instant::now();
-        loop {
-            self.send_uncommitted();
-            if !self.client.context().is_committing() || start.elapsed() >= LAST_COMMIT {
-                return;
+        for _ in 0..EVENTS {
+            if self.client.poll(Duration::ZERO).is_none() {
+                break;
             }
-            let _ = self.client.poll(Duration::from_millis(20));
+        }
+        if offsets.0.is_empty() {
+            return;
+        }
+        let sent = self.client.commit(&self.list(offsets), CommitMode::Async);
+        if let Err(error) = sent {
+            self.client.context().commit_failed(&error.to_string());
         }
     }
 }

@@ -27,6 +27,14 @@ const DEFAULTS: [(&str, &str); 6] = [
     ("socket.keepalive.enable", "true"),
 ];
 
+/// For the client that asks and commits: how long it may wait for a silent broker, and with its last
+/// commit for the group's coordinator when a job ends. It never joins the group.
+const ASKING: [(&str, &str); 3] = [
+    ("socket.timeout.ms", "10000"),
+    ("session.timeout.ms", "2000"),
+    ("heartbeat.interval.ms", "500"),
+];
+
 /// What exact offsets depend on; a user who sets one of these is told so.
 const FIXED: [(&str, &str); 4] = [
     ("enable.auto.commit", "false"),
@@ -63,6 +71,18 @@ pub(super) fn client_config(
     }
     config.set("bootstrap.servers", &properties.brokers);
     Ok(config)
+}
+
+/// The configuration of the client that asks and commits.
+pub(super) fn asking_config(config: &ClientConfig) -> ClientConfig {
+    let mut config = config.clone();
+    // The newer group protocol refuses the properties of the older one.
+    if config.get("group.protocol").is_none() {
+        for (key, value) in ASKING {
+            config.set(key, value);
+        }
+    }
+    config
 }
 
 /// The configuration of a reader of `partitions` of the topic's `all`: it has its share of the queue.

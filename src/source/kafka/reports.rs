@@ -1,4 +1,4 @@
-//! What librdkafka tells us beside frames: log lines, errors of its connections, finished commits.
+//! What librdkafka tells us beside frames: log lines, errors of its connections, failed commits.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 /// Least time between two warnings of one client.
@@ -24,7 +23,6 @@ pub(super) struct Reports {
 #[derive(Default)]
 struct Shared {
     trouble: Mutex<Trouble>,
-    committing: AtomicBool,
     commit_warned: AtomicBool,
 }
 
@@ -50,33 +48,18 @@ impl Reports {
         self.trouble().reason.clone()
     }
 
-    /// Marks a commit as under way; false: one is already.
-    pub(super) fn begin_commit(&self) -> bool {
-        !self.shared.committing.swap(true, Ordering::AcqRel)
-    }
-
-    /// Marks the commit as over.
-    pub(super) fn end_commit(&self, result: Result<(), &KafkaError>) {
-        self.shared.committing.store(false, Ordering::Release);
-        let Err(error) = result else { return };
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset) {
-            return; // there was nothing to commit
-        }
+    /// The group was not told where we are: said once, for it only concerns Kafka's own tools.
+    pub(super) fn commit_failed(&self, reason: &str) {
         let topic = &self.topic;
         if self.shared.commit_warned.swap(true, Ordering::AcqRel) {
-            tracing::debug!(%topic, %error, "the consumer group's offsets were not committed");
+            tracing::debug!(%topic, reason, "the consumer group's offsets were not committed");
         } else {
             tracing::warn!(
-                %topic, %error,
+                %topic, reason,
                 "the consumer group's offsets were not committed; only Kafka's own tools miss them, \
                  and more such lines are at level debug"
             );
         }
-    }
-
-    /// Whether a commit is under way.
-    pub(super) fn is_committing(&self) -> bool {
-        self.shared.committing.load(Ordering::Acquire)
     }
 
     /// A warning, unless there was one a short while ago.
@@ -105,6 +88,7 @@ impl ClientContext for Reports {
         let topic = &self.topic;
         match level {
             RDKafkaLogLevel::Debug => tracing::trace!(%topic, fac, message, "librdkafka"),
+            RDKafkaLogLevel::Warning if fac == "COMMITFAIL" => self.commit_failed(message),
             RDKafkaLogLevel::Warning if fac != "CONFWARN" => self.warn(message),
             _ => tracing::debug!(%topic, fac, message, "librdkafka"),
         }
@@ -124,8 +108,4 @@ impl ClientContext for Reports {
     }
 }
 
-impl ConsumerContext for Reports {
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        self.end_commit(result.as_ref().map(|_| ()));
-    }
-}
+impl ConsumerContext for Reports {}

@@ -136,8 +136,8 @@ impl Delivery {
         let (brokers, topic, seconds) = (&self.brokers, &self.topic, wait.as_secs_f64());
         match missing {
             Missing::Broker(reason) => format!(
-                "Kafka at {brokers} could not be reached within {seconds} s ({reason}); start it, or name \
-                 another with KAFKA_BROKER or --kafka-broker"
+                "Kafka at {brokers} could not be reached within {seconds} s ({reason}); start it, name \
+                 another with KAFKA_BROKER or --kafka-broker, or check KAFKA_PROPERTIES"
             ),
             Missing::Topic(reason) => format!(
                 "topic {topic} of Kafka at {brokers} could not be used within {seconds} s ({reason}); create \

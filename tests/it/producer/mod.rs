@@ -14,6 +14,7 @@ use stockpulse::feed::replay::Replay;
 use stockpulse::feed::simulated::{Market, Simulated};
 use stockpulse::feed::{Feed, Frame};
 use stockpulse::metrics::producer::ProducerMetrics;
+use stockpulse::model::Exit;
 use stockpulse::producer::backoff::Backoff;
 use stockpulse::producer::{self, ProducerError};
 use tempfile::NamedTempFile;
@@ -296,6 +297,42 @@ async fn a_broker_that_goes_away_gets_everything_when_it_is_back() {
     stop.send(true).unwrap();
     running.await.unwrap().unwrap();
     assert_eq!(metrics.counts().messages_failed, 0);
+}
+
+#[tokio::test]
+async fn what_a_stop_cannot_deliver_in_time_is_counted_and_told() {
+    let broker = EmbeddedBroker::start("raw_ticks", 1, None).unwrap();
+    let kafka = stockpulse::config::kafka::KafkaProperties::new(broker.address());
+    let flush_wait = Duration::from_millis(100);
+    let config = DeliveryConfig {
+        flush_wait,
+        ..DeliveryConfig::new(kafka, "raw_ticks")
+    };
+    let metrics = ProducerMetrics::default();
+    let (frames, feed) = by_hand();
+    let (stop, stopping) = watch::channel(false);
+    let counting = metrics.clone();
+    let running = tokio::spawn(async move {
+        producer::run(vec![Box::new(feed)], &config, &quick(), &counting, stopping).await
+    });
+    let payload = bytes::Bytes::from_static(br#"{"data":[{"p":1,"s":"A:X"}]}"#);
+    frames
+        .send(Frame {
+            payload: payload.clone(),
+        })
+        .await
+        .unwrap();
+    until(|| metrics.counts().messages_delivered == 1).await;
+    broker.set_reachable(false).unwrap();
+    frames.send(Frame { payload }).await.unwrap();
+    until(|| metrics.counts().messages_accepted == 2).await;
+    stop.send(true).unwrap();
+    let ended = running.await.unwrap().unwrap_err();
+    assert_eq!(ended.exit(), Exit::KafkaUnreachable);
+    assert!(
+        ended.to_string().starts_with("1 messages were accepted"),
+        "{ended}"
+    );
 }
 
 #[tokio::test]

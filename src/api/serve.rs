@@ -19,7 +19,7 @@ use crate::config::{env, log};
 use crate::model::Exit;
 
 /// How long requests under way may still take after a stop.
-pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
 /// How the port is chosen on the command line of `stockpulse-api`.
 const PORT_FLAG: &str = "--port (API_PORT)";

@@ -5,7 +5,6 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
@@ -15,7 +14,7 @@ use tracing::{info, warn};
 
 use super::routes::router;
 use crate::config::api::{ApiArgs, ApiOptions};
-use crate::config::{env, log};
+use crate::config::{command_line, env, log};
 use crate::model::Exit;
 
 /// How long requests under way may still take after a stop.
@@ -101,7 +100,7 @@ pub fn run() -> ExitCode {
         eprintln!("error: {error}");
         return Exit::Usage.into();
     }
-    let args = ApiArgs::parse();
+    let args = command_line::parse::<ApiArgs>();
     log::init_logging(args.verbose);
     let ended = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -171,6 +171,7 @@ fn the_binary_takes_its_environment_and_never_shows_the_token() {
     let environment = [
         ("SYMBOL_LIST", " A:B , C,, "),
         ("API_PORT", "0"),
+        ("API_HOST", ""),
         ("RUST_LOG", "trace"),
     ];
     let mut binary = Binary::start(folder.path(), &[], &environment);

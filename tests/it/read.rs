@@ -393,7 +393,10 @@ fn the_default_path_is_the_environments() {
     let table = Table::two_days();
     let output = command(&[]).env("CANDLES_PATH", table.path()).output();
     assert_eq!(stdout(&output.unwrap()), stdout(&table.read(&[])));
-    let output = command(&[]).current_dir(table.folder.path()).output();
+    let output = command(&[])
+        .env("CANDLES_PATH", "")
+        .current_dir(table.folder.path())
+        .output();
     check_failed(&output.unwrap(), 1, &["data/ohlc"]);
 }
 

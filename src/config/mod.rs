@@ -6,6 +6,10 @@
 
 pub mod api;
 pub mod bench;
+//! One file a binary; [`command_line`] reads a command line, [`env`] loads `.env`, [`log`] sets logging up, [`secret`] keeps what must
+//! not be shown, [`instant`] reads times.
+
+pub mod command_line;
 pub mod demo;
 pub mod env;
 pub mod instant;
@@ -14,12 +18,3 @@ pub mod log;
 pub mod producer;
 pub mod secret;
 pub mod stockpulse;
-
-/// `value` without white space around it, or `default` when nothing is left: a variable that is set
-/// to nothing, as a compose file does with one it does not know, counts as not set.
-fn not_empty(value: String, default: &str) -> String {
-    match value.trim() {
-        "" => default.to_string(),
-        trimmed => trimmed.to_string(),
-    }
-}

@@ -1,13 +1,15 @@
 //! Every flag and environment variable, with unit and default. A flag beats the environment, which
 //! beats `.env`, which beats the default.
 //!
-//! One file a binary; [`env`] loads `.env`, [`log`] sets logging up, [`secret`] keeps what must
-//! not be shown, [`instant`] reads times.
+//! One file a binary; [`env`] loads `.env`, [`kafka`] keeps librdkafka properties, [`log`] sets
+//! logging up, [`secret`] keeps what must not be shown, [`instant`] reads times.
 
 pub mod api;
 pub mod demo;
 pub mod env;
+pub mod ingest;
 pub mod instant;
+pub mod kafka;
 pub mod log;
 pub mod secret;
 pub mod stockpulse;

@@ -3,6 +3,8 @@
 //!
 //! One file a binary; [`command_line`] reads a command line, [`env`] loads `.env`, [`kafka`] keeps librdkafka
 //! properties, [`log`] sets logging up, [`secret`] keeps what must not be shown, [`instant`] reads times.
+//! One file a binary; [`env`] loads `.env`, [`kafka`] keeps librdkafka properties, [`log`] sets
+//! logging up, [`secret`] keeps what must not be shown, [`instant`] reads times.
 
 pub mod api;
 pub mod bench;
@@ -13,6 +15,7 @@ pub mod instant;
 pub mod kafka;
 pub mod log;
 pub mod producer;
+pub mod ingest;
 pub mod secret;
 pub mod stockpulse;
 

@@ -1,8 +1,8 @@
 //! Every flag and environment variable, with unit and default. A flag beats the environment, which
 //! beats `.env`, which beats the default.
 //!
-//! One file a binary; [`command_line`] reads a command line, [`env`] loads `.env`, [`log`] sets logging up, [`secret`] keeps what must
-//! not be shown, [`instant`] reads times.
+//! One file a binary. [`command_line`] reads a command line, [`mod@env`] loads `.env`, [`log`] sets
+//! logging up, [`secret`] keeps what must not be shown, [`instant`] reads times.
 
 pub mod api;
 pub mod command_line;

@@ -4,6 +4,7 @@
 //! One file a binary; [`command_line`] reads a command line, [`env`] loads `.env`, [`kafka`] keeps librdkafka
 //! properties, [`log`] sets logging up, [`secret`] keeps what must not be shown, [`instant`] reads times.
 //! One file a binary; [`env`] loads `.env`, [`kafka`] keeps librdkafka properties, [`log`] sets
+//! One file a binary. [`command_line`] reads a command line, [`mod@env`] loads `.env`, [`log`] sets
 //! logging up, [`secret`] keeps what must not be shown, [`instant`] reads times.
 
 pub mod api;

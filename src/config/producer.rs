@@ -109,7 +109,7 @@ pub struct ProducerArgs {
     pub file: Option<PathBuf>,
 
     /// Replay at the recorded pace times this; without it as fast as possible.
-    #[arg(long, value_name = "FACTOR")]
+    #[arg(long, allow_negative_numbers = true, value_name = "FACTOR")]
     pub speed: Option<f64>,
 
     /// Seed of the simulated feed: the same seed gives the same market [default: 1].
@@ -117,7 +117,7 @@ pub struct ProducerArgs {
     pub seed: Option<u64>,
 
     /// Ticks per second of the simulated feed, on average [default: 50].
-    #[arg(long, value_name = "TICKS")]
+    #[arg(long, allow_negative_numbers = true, value_name = "TICKS")]
     pub rate: Option<f64>,
 
     /// Seconds of market that the simulated feed first makes up for, as fast as possible [default: 0].

@@ -71,8 +71,14 @@ fn subscribe(symbol: &str) -> String {
 }
 
 /// Appends `token=…` to the query, percent-encoded where it must be.
+///
+/// An address without a path gets one: the WebSocket library would send the request line without it.
 fn with_token(url: &str, token: &str) -> String {
-    let mut url = format!("{url}{}token=", if url.contains('?') { '&' } else { '?' });
+    let (scheme, rest) = url.split_once("://").unwrap_or(("wss", url));
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let path = if place.contains('/') { "" } else { "/" };
+    let and = if query.is_empty() { "" } else { "&" };
+    let mut url = format!("{scheme}://{place}{path}?{query}{and}token=");
     for byte in token.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             url.push(char::from(byte));
@@ -91,8 +97,9 @@ mod tests {
     fn the_token_goes_into_the_query() {
         assert_eq!(
             with_token("wss://ws.finnhub.io", "c0ffee"),
-            "wss://ws.finnhub.io?token=c0ffee"
+            "wss://ws.finnhub.io/?token=c0ffee"
         );
+        assert_eq!(with_token("wss://h:1/", "c"), "wss://h:1/?token=c");
         assert_eq!(
             with_token("ws://h/x?a=b", "a b&c"),
             "ws://h/x?a=b&token=a%20b%26c"

@@ -220,3 +220,99 @@ fn skip_line(reader: &mut dyn BufRead) -> io::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, write::GzEncoder};
+    use std::io::Write;
+
+    /// Every line of a file of `content`, and how the reading ended.
+    fn lines(content: &[u8]) -> (Vec<String>, Option<String>) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        let mut lines = Lines::open(file.path()).unwrap();
+        let mut all = vec![];
+        loop {
+            match lines.portion() {
+                Ok(portion) if portion.is_empty() => return (all, None),
+                Ok(portion) => {
+                    all.extend(
+                        portion
+                            .iter()
+                            .map(|line| String::from_utf8_lossy(line).to_string()),
+                    );
+                }
+                Err(error) => return (all, Some(error.to_string())),
+            }
+        }
+    }
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(vec![], Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn lines_are_frames_compressed_or_not() {
+        let content = b"{\"a\":1}\n\n  \r\nb\r\nlast";
+        let expected = (
+            vec!["{\"a\":1}".to_string(), "b".to_string(), "last".to_string()],
+            None,
+        );
+        assert_eq!(lines(content), expected);
+        assert_eq!(lines(&gzip(content)), expected);
+        let members = [gzip(b"one\n"), gzip(b"two\n")].concat();
+        assert_eq!(
+            lines(&members),
+            (vec!["one".to_string(), "two".to_string()], None)
+        );
+        assert_eq!(lines(b""), (vec![], None));
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_cut_and_the_next_is_whole() {
+        let content = [&vec![b'x'; FRAME_BYTES_MAX + 7], &b"\nnext\n"[..]].concat();
+        let (lines, failed) = lines(&content);
+        assert_eq!(
+            lines.iter().map(String::len).collect::<Vec<_>>(),
+            [FRAME_BYTES_MAX, 4]
+        );
+        assert_eq!(failed, None);
+    }
+
+    #[test]
+    fn lines_before_the_damage_are_handed_on() {
+        let content: String = (0..5_000)
+            .map(|number| format!("{{\"n\":{number}}}\n"))
+            .collect();
+        let mut damaged = gzip(content.as_bytes());
+        damaged.truncate(damaged.len() / 2);
+        let (lines, failed) = lines(&damaged);
+        assert!(!lines.is_empty() && content.starts_with(&lines[..lines.len() - 1].join("\n")));
+        assert!(failed.unwrap().contains("the file cannot be read on"));
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Lines::open(Path::new("no/such.ndjson"))
+            .map(|_| ())
+            .unwrap_err();
+        assert!(
+            matches!(&error, FeedError::Refused(text) if text.contains("no/such.ndjson")),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_recorded_pace_is_divided_by_the_factor() {
+        let mut pace = Pace::new(10.0);
+        let mut due = |t: i64| pace.due(format!(r#"{{"data":[{{"t":{t}}}]}}"#).as_bytes());
+        let first = due(1_000).unwrap();
+        assert_eq!(due(3_000).unwrap() - first, Duration::from_millis(200));
+        assert_eq!(due(500).unwrap(), first);
+        assert_eq!(due(i64::MAX), None);
+        assert_eq!(pace.due(br#"{"type":"ping"}"#), None);
+    }
+}

@@ -69,7 +69,9 @@ pub(super) fn refused(error: &KafkaError) -> ProducerError {
         KafkaError::ClientConfig(_, _, key, _) if KafkaProperties::is_secret(key) => {
             format!("Kafka property {key}: librdkafka does not take its value")
         }
-        KafkaError::ClientConfig(_, reason, key, _) => format!("Kafka property {key}: {reason}"),
+        KafkaError::ClientConfig(_, reason, key, value) => {
+            format!("Kafka property {key}: librdkafka does not take {value:?} ({reason})")
+        }
         KafkaError::ClientCreation(reason) => {
             format!("librdkafka does not take the Kafka properties together: {reason}")
         }

@@ -57,3 +57,38 @@ impl Feed for Simulated {
         Box::pin(self.send(frames))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START_MS: i64 = 1_750_000_000_000;
+    const NOW_MS: i64 = START_MS + 60_000;
+
+    fn market() -> Market {
+        Market::new(&[], 1, 200.0, START_MS)
+    }
+
+    /// What is past comes at once and is what the market alone would have made.
+    #[tokio::test]
+    async fn the_past_is_made_up_for() {
+        let mut expected = vec![];
+        let mut market_alone = market();
+        loop {
+            let frame = market_alone.next_frame();
+            if frame.sent_ms > NOW_MS {
+                break;
+            }
+            expected.push(frame.text.to_string());
+        }
+        let (frames_in, mut frames) = tokio::sync::mpsc::channel(16);
+        let mut feed = Simulated::new(market(), || NOW_MS);
+        let feeding = tokio::spawn(async move { feed.run(&frames_in).await });
+        for expected in &expected {
+            assert_eq!(frames.recv().await.unwrap().payload, expected.as_bytes());
+        }
+        drop(frames);
+        feeding.await.unwrap().unwrap();
+        assert!(expected.len() > 1_000);
+    }
+}

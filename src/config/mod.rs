@@ -3,20 +3,17 @@
 //!
 //! One file a binary; [`command_line`] reads a command line, [`env`] loads `.env`, [`kafka`] keeps librdkafka
 //! properties, [`log`] sets logging up, [`secret`] keeps what must not be shown, [`instant`] reads times.
-//! One file a binary; [`env`] loads `.env`, [`kafka`] keeps librdkafka properties, [`log`] sets
-//! One file a binary. [`command_line`] reads a command line, [`mod@env`] loads `.env`, [`log`] sets
-//! logging up, [`secret`] keeps what must not be shown, [`instant`] reads times.
 
 pub mod api;
 pub mod bench;
 pub mod command_line;
 pub mod demo;
 pub mod env;
+pub mod ingest;
 pub mod instant;
 pub mod kafka;
 pub mod log;
 pub mod producer;
-pub mod ingest;
 pub mod secret;
 pub mod stockpulse;
 

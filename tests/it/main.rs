@@ -1,22 +1,13 @@
-//! One integration-test binary, so that DataFusion links once.
-#![allow(clippy::unwrap_used)]
-
-mod api;
-mod read;
 //! The one integration-test binary, a module a room, so that DataFusion is linked once.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod tidy;
-
-mod decode;
-//! The one integration-test binary, so that DataFusion links once.
-
+mod api;
+mod broker;
 mod checkpoint;
+mod decode;
+mod producer;
+mod read;
 mod sink;
 mod source;
-//! The one integration-test binary, so that DataFusion links once.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod broker;
-mod producer;
 mod support;
+mod tidy;

@@ -1,1 +1,7 @@
-fn main() {}
+//! `stockpulse-api`: HTTP.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stockpulse::api::run()
+}

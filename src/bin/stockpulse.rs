@@ -1,1 +1,20 @@
-fn main() {}
+//! `stockpulse`: the demo, and the reader of candles.
+
+use std::process::ExitCode;
+
+use stockpulse::config::stockpulse::{StockpulseArgs, StockpulseCommand};
+use stockpulse::config::{command_line, env, log};
+use stockpulse::model::Exit;
+
+fn main() -> ExitCode {
+    if let Err(error) = env::load_dotenv() {
+        eprintln!("error: {error}");
+        return Exit::Usage.into();
+    }
+    let args = command_line::parse::<StockpulseArgs>();
+    log::init_logging(args.verbose);
+    match args.command {
+        StockpulseCommand::Demo(demo) => stockpulse::demo::run(&demo),
+        StockpulseCommand::Read(read) => stockpulse::candles::read(&read),
+    }
+}

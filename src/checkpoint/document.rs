@@ -94,7 +94,10 @@ mod tests {
             job: "ohlc".to_owned(),
             epoch: Epoch(12),
             topic: "raw_ticks".to_owned(),
-            emitted: Watermark(1_569_888_060_000_000_000),
+            emitted: BTreeMap::from([(
+                "ohlc".to_owned(),
+                crate::checkpoint::Emitted(Watermark(1_569_888_060_000_000_000)),
+            )]),
             partitions: BTreeMap::from([
                 (0, state(0, i64::MIN, replay(0, i64::MIN))),
                 (1, state(17, -1, replay(3, i64::MIN))),

@@ -1,9 +1,18 @@
 //! Every flag and environment variable, with unit and default. A flag beats the environment, which
 //! beats `.env`, which beats the default.
 //!
-//! One file a binary; [`env`] loads `.env`, [`kafka`] keeps librdkafka properties, [`secret`] keeps what
-//! must not be shown.
+//! One file a binary; [`command_line`] reads a command line, [`env`] loads `.env`, [`kafka`] keeps librdkafka
+//! properties, [`log`] sets logging up, [`secret`] keeps what must not be shown, [`instant`] reads times.
 
+pub mod api;
+pub mod bench;
+pub mod command_line;
+pub mod demo;
 pub mod env;
+pub mod instant;
 pub mod kafka;
+pub mod log;
+pub mod producer;
 pub mod secret;
+pub mod stockpulse;
+

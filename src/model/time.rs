@@ -1,5 +1,8 @@
 //! Event time: nanoseconds since 1970 UTC, as Arroyo's TIMESTAMP has it.
 
+use std::time::Duration;
+
+use arrow::compute::kernels::cast_utils::parse_interval_month_day_nano;
 use serde::{Deserialize, Serialize};
 
 /// Nanoseconds in a millisecond.
@@ -53,4 +56,18 @@ impl Window {
     pub fn row_time(self) -> i64 {
         self.end - 1
     }
+}
+
+/// A length of time as SQL intervals and Spark's triggers have it: `1 second`, `500 milliseconds`,
+/// `1 minute 30 seconds`. `None` when it is not one, is negative, or has months, whose length varies.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    const SECONDS_PER_DAY: u64 = 86_400;
+    let interval = parse_interval_month_day_nano(text.trim()).ok()?;
+    if interval.months != 0 || text.trim().is_empty() {
+        return None;
+    }
+    let days = Duration::from_secs(u64::try_from(interval.days).ok()? * SECONDS_PER_DAY);
+    days.checked_add(Duration::from_nanos(
+        u64::try_from(interval.nanoseconds).ok()?,
+    ))
 }

@@ -161,8 +161,8 @@ fn properties(options: &ParquetOptions, schema: &Schema, long: bool) -> WriterPr
         } else {
             EnabledStatistics::Chunk
         });
-    if let Some(rows) = options.row_group_rows {
-        properties = properties.set_max_row_group_row_count(Some(rows.max(1)));
+    if let Some(bytes) = options.row_group_bytes {
+        properties = properties.set_max_row_group_bytes(Some(usize::try_from(bytes).unwrap_or(usize::MAX).max(1)));
     }
     for field in schema.fields() {
         let column = ColumnPath::new(vec![field.name().clone()]);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use stockpulse::checkpoint::{
-    Checkpoint, CheckpointError, CheckpointStore, PartitionState, ReplayPoint,
+    Checkpoint, CheckpointError, CheckpointStore, Emitted, PartitionState, ReplayPoint,
 };
 use stockpulse::model::{Counts, Epoch, Watermark};
 use tempfile::TempDir;
@@ -24,7 +24,7 @@ fn checkpoint(epoch: u64) -> Checkpoint {
         job: "ohlc".to_owned(),
         epoch: Epoch(epoch),
         topic: "raw_ticks".to_owned(),
-        emitted: Watermark(next),
+        emitted: BTreeMap::from([("ohlc".to_owned(), Emitted(Watermark(next)))]),
         partitions: BTreeMap::from([(0, state)]),
         files: Vec::new(),
         counts: Counts::default(),

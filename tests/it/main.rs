@@ -1,6 +1,13 @@
-//! The one integration-test binary, so that DataFusion links once.
-#![allow(clippy::unwrap_used)]
+//! The one integration-test binary, a module a room, so that DataFusion is linked once.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod api;
+mod broker;
 mod checkpoint;
+mod decode;
+mod producer;
+mod read;
 mod sink;
 mod source;
+mod support;
+mod tidy;

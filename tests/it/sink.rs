@@ -75,7 +75,7 @@ impl Table {
             path: self.path(),
             time_pattern: Some("date=%Y-%m-%d".to_owned()),
             compression: Compression::Zstd,
-            row_group_rows: None,
+            row_group_bytes: None,
             filename_prefix: None,
             sort_columns: vec![0, 1],
         }
@@ -359,7 +359,7 @@ fn every_codec_writes_a_file_that_reads_back() {
         let table = Table::new();
         let options = ParquetOptions {
             compression,
-            row_group_rows: Some(1),
+            row_group_bytes: Some(1),
             ..table.options()
         };
         let mut sink = ParquetSink::open(options, schema()).unwrap();

@@ -1,0 +1,83 @@
+//! Where log lines go and which are shown; the same for every binary.
+
+use std::io::{IsTerminal, stderr};
+
+use tracing::warn;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Which log lines are shown: directives as `tracing` has them, `info` or `stockpulse=debug,warn`.
+/// It beats [`RUST_LOG`].
+pub const STOCKPULSE_LOG: &str = "STOCKPULSE_LOG";
+/// The same, by the name that other Rust programs use.
+pub const RUST_LOG: &str = "RUST_LOG";
+/// Any value switches colours off, as <https://no-color.org> has it.
+const NO_COLOR: &str = "NO_COLOR";
+/// Beats every choice: at TRACE this target prints the request line, and a feed's token is in it.
+const NEVER_TRACED: &str = "tungstenite::handshake::client=debug";
+
+/// Sends log lines to standard error, one line each, in colour on a terminal.
+///
+/// Shown are INFO and above, with `verbose` also StockPulse's own DEBUG; `STOCKPULSE_LOG`, else
+/// `RUST_LOG`, beats both. Directives that cannot be read change nothing but for a warning.
+/// A second call in the same process changes nothing.
+pub fn init_logging(verbose: bool) {
+    let chosen = [STOCKPULSE_LOG, RUST_LOG]
+        .into_iter()
+        .filter_map(|name| Some((name, std::env::var(name).ok()?)))
+        .find(|(_, directives)| !directives.trim().is_empty());
+    let (filter, complaint) = match &chosen {
+        None => (EnvFilter::new(default_directives(verbose)), None),
+        Some((name, directives)) => match EnvFilter::try_new(directives) {
+            Ok(filter) => (filter, None),
+            Err(error) => (
+                EnvFilter::new(default_directives(verbose)),
+                Some(format!(
+                    "{name} cannot be read ({error}); using {}",
+                    default_directives(verbose)
+                )),
+            ),
+        },
+    };
+    let filter = filter.add_directive(
+        NEVER_TRACED
+            .parse()
+            .expect("a directive that a test parses too"),
+    );
+    let colour = stderr().is_terminal() && std::env::var_os(NO_COLOR).is_none();
+    let installed = tracing_subscriber::fmt()
+        .compact()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(colour)
+        .finish()
+        .try_init();
+    if let (Ok(()), Some(complaint)) = (installed, complaint) {
+        warn!("{complaint}");
+    }
+}
+
+fn default_directives(verbose: bool) -> &'static str {
+    if verbose {
+        "info,stockpulse=debug"
+    } else {
+        "info"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_directives_can_be_read() {
+        assert!(
+            NEVER_TRACED
+                .parse::<tracing_subscriber::filter::Directive>()
+                .is_ok()
+        );
+        for verbose in [false, true] {
+            assert!(EnvFilter::try_new(default_directives(verbose)).is_ok());
+        }
+    }
+}

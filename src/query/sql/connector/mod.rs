@@ -1,0 +1,135 @@
+//! `WITH (connector = …)`: what a table is in the world outside, with typed options.
+
+mod filesystem;
+mod kafka;
+
+pub use filesystem::{FilesystemSinkOptions, ParquetCompression};
+pub use kafka::{BadData, FrameFormat, KafkaSourceOptions, ReadMode, SaslOptions, SourceOffset};
+
+use super::options::Options;
+use super::parser::Reader;
+
+/// Connectors that Arroyo has; the local engine runs two of them.
+const KNOWN_CONNECTORS: [&str; 21] = [
+    "blackhole",
+    "confluent",
+    "delta",
+    "filesystem",
+    "fluvio",
+    "iceberg",
+    "impulse",
+    "kafka",
+    "kinesis",
+    "memory",
+    "mqtt",
+    "nats",
+    "nexmark",
+    "polling_http",
+    "preview",
+    "rabbitmq",
+    "redis",
+    "single_file",
+    "sse",
+    "stdout",
+    "webhook",
+];
+
+/// What a table stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Connector {
+    /// A topic to read.
+    KafkaSource(KafkaSourceOptions),
+    /// A folder of Parquet files to write.
+    FilesystemSink(FilesystemSinkOptions),
+}
+
+impl Connector {
+    /// Whether rows come from it; otherwise they go into it.
+    pub fn is_source(&self) -> bool {
+        matches!(self, Connector::KafkaSource(_))
+    }
+
+    /// The options that decide which rows there are and where they go, for the fingerprint: without
+    /// secrets, addresses, and what may change between two runs of the same query.
+    pub fn canonical(&self) -> String {
+        match self {
+            Connector::KafkaSource(options) => options.canonical(),
+            Connector::FilesystemSink(options) => options.canonical(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Source,
+    Sink,
+}
+
+/// Takes the connector and its options. `None`: there were faults, and the reader has them.
+pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Connector> {
+    let name = options.required_text(reader, "connector")?;
+    let directions = [("source", Direction::Source), ("sink", Direction::Sink)];
+    match name.value.as_str() {
+        "kafka" => {
+            let direction = direction(reader, &mut options, &directions)?;
+            if direction == Direction::Sink {
+                not_run(reader, name.span, "Kafka sinks");
+                return None;
+            }
+            kafka::source(reader, options).map(Connector::KafkaSource)
+        }
+        "filesystem" => {
+            let direction = direction(reader, &mut options, &directions)?;
+            if direction == Direction::Source {
+                not_run(reader, name.span, "filesystem sources");
+                return None;
+            }
+            filesystem::sink(reader, options).map(Connector::FilesystemSink)
+        }
+        known if KNOWN_CONNECTORS.contains(&known) => {
+            not_run(reader, name.span, &format!("the connector '{known}'"));
+            None
+        }
+        unknown => {
+            let known = KNOWN_CONNECTORS.iter().copied();
+            let fault = reader
+                .source
+                .diagnostic(name.span, format!("unknown connector '{unknown}'"))
+                .with_nearest(
+                    unknown,
+                    known,
+                    Some(
+                        "the local engine runs 'kafka' (source) and 'filesystem' (sink)".to_owned(),
+                    ),
+                );
+            reader.faults.push(fault);
+            None
+        }
+    }
+}
+
+fn direction(
+    reader: &mut Reader,
+    options: &mut Options,
+    directions: &[(&'static str, Direction)],
+) -> Option<Direction> {
+    if !options.has("type") {
+        let fault = reader
+            .source
+            .diagnostic(options.span, "option 'type' is missing")
+            .with_help("type = 'source' or type = 'sink'");
+        reader.faults.push(fault);
+        return None;
+    }
+    options
+        .choice(reader, "type", directions)
+        .map(|taken| taken.value)
+}
+
+fn not_run(reader: &mut Reader, at: datafusion::sql::sqlparser::tokenizer::Span, what: &str) {
+    let fault = reader
+        .source
+        .diagnostic(at, format!("the local engine does not run {what}"))
+        .with_help("it reads 'kafka' sources and writes 'filesystem' sinks");
+    reader.faults.push(fault);
+}

@@ -1,0 +1,227 @@
+//! The HTTP API, in this process and as the real binary, over loopback.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use futures::FutureExt;
+use serde_json::{Value, json};
+use stockpulse::api;
+use stockpulse::config::api::ApiOptions;
+use tokio::sync::oneshot;
+
+const TOKEN: &str = "c0ffee-very-secret";
+
+/// Status code, the head in lower case, and the body.
+fn request(address: SocketAddr, method: &str, path: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_lowercase(), body.to_string())
+}
+
+fn get(address: SocketAddr, path: &str) -> (u16, Value) {
+    let (status, head, body) = request(address, "GET", path);
+    assert!(head.contains("content-type: application/json"), "{head}");
+    (status, serde_json::from_str(&body).unwrap())
+}
+
+/// Serves in this process while `client` runs, then stops and waits for the end.
+fn with_server(options: ApiOptions, client: impl FnOnce(SocketAddr) + Send + 'static) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let listener = api::bind(&options, "--port").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(api::serve(options, listener, stopped.map(|_| ()).boxed()));
+        tokio::task::spawn_blocking(move || client(address))
+            .await
+            .unwrap();
+        stop.send(()).unwrap();
+        server.await.unwrap().unwrap();
+        assert!(TcpStream::connect(address).is_err(), "still listening");
+    });
+}
+
+fn any_port() -> ApiOptions {
+    ApiOptions {
+        port: 0,
+        ..ApiOptions::default()
+    }
+}
+
+/// The real binary, in a folder and an environment of its own; killed if a test fails.
+struct Binary(Child);
+
+impl Binary {
+    fn start(folder: &Path, args: &[&str], environment: &[(&str, &str)]) -> Binary {
+        let child = Command::new(env!("CARGO_BIN_EXE_stockpulse-api"))
+            .args(args)
+            .current_dir(folder)
+            .env_clear()
+            .envs(environment.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Binary(child)
+    }
+
+    /// Waits for the line that says where it listens.
+    fn address(&mut self) -> (SocketAddr, BufReader<ChildStderr>) {
+        let mut log = BufReader::new(self.0.stderr.take().unwrap());
+        let mut line = String::new();
+        loop {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "ended too early");
+            if let Some((_, url)) = line.split_once("listens on http://") {
+                return (url.trim().trim_end_matches('/').parse().unwrap(), log);
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.0.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn ping_and_status() {
+    with_server(any_port(), |address| {
+        assert_eq!(
+            get(address, "/api/v1/ping"),
+            (200, json!({"status": "StockPulse API is live"}))
+        );
+        assert_eq!(
+            get(address, "/api/v1/status"),
+            (
+                200,
+                json!({
+                    "monitored_symbols": ["BINANCE:ETHUSDT", "BINANCE:BTCUSDT"],
+                    "kafka_broker": "localhost:9092",
+                })
+            )
+        );
+        let (status, _, body) = request(address, "HEAD", "/api/v1/ping");
+        assert_eq!((status, body.as_str()), (200, ""));
+    });
+}
+
+#[test]
+fn refusals_are_json() {
+    with_server(any_port(), |address| {
+        for path in ["/", "/api/v1/pong", "/api/v1/ping/", "/%22%3Cscript%3E?x=y"] {
+            let (status, body) = get(address, path);
+            assert_eq!(status, 404, "{path}");
+            assert!(
+                body["error"].as_str().unwrap().contains("/api/v1/ping"),
+                "{body}"
+            );
+        }
+        let (status, head, body) = request(address, "POST", "/api/v1/status");
+        assert_eq!(status, 405);
+        assert!(head.contains("allow: get,head"), "{head}");
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert!(body["error"].as_str().unwrap().contains("POST"), "{body}");
+    });
+}
+
+#[test]
+fn a_busy_port_is_an_error_that_names_port_and_flag() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let mut binary = Binary::start(folder.path(), &["--port", &port], &[]);
+    let mut error = String::new();
+    let mut stderr = binary.0.stderr.take().unwrap();
+    stderr.read_to_string(&mut error).unwrap();
+    assert_eq!(binary.0.wait().unwrap().code(), Some(1), "{error}");
+    for part in [
+        "error: ",
+        port.as_str(),
+        "--port",
+        "API_PORT",
+        "another program",
+    ] {
+        assert!(error.contains(part), "no {part} in: {error}");
+    }
+}
+
+#[test]
+fn the_binary_takes_its_environment_and_never_shows_the_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let dotenv = format!("FINNHUB_TOKEN={TOKEN}\nKAFKA_BROKER=from-dotenv:1\nSYMBOL_LIST=X\n");
+    std::fs::write(folder.path().join(".env"), dotenv).unwrap();
+    let environment = [
+        ("SYMBOL_LIST", " A:B , C,, "),
+        ("API_PORT", "0"),
+        ("API_HOST", ""),
+        ("RUST_LOG", "trace"),
+    ];
+    let mut binary = Binary::start(folder.path(), &[], &environment);
+    let (address, mut log) = binary.address();
+    assert!(address.ip().is_loopback());
+
+    let (status, body) = get(address, "/api/v1/status");
+    assert_eq!(status, 200);
+    assert_eq!(
+        body,
+        json!({"monitored_symbols": ["A:B", "C"], "kafka_broker": "from-dotenv:1"})
+    );
+    let (_, body) = get(address, "/FINNHUB_TOKEN");
+    assert!(!body.to_string().contains(TOKEN));
+
+    binary.signal("TERM");
+    assert_eq!(binary.0.wait().unwrap().code(), Some(0));
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    assert!(
+        rest.contains("has stopped") && !rest.contains(TOKEN),
+        "{rest}"
+    );
+}
+
+#[test]
+fn signals_end_it_also_with_idle_and_half_sent_requests() {
+    let folder = tempfile::tempdir().unwrap();
+    for signal in ["INT", "TERM"] {
+        let mut binary = Binary::start(folder.path(), &["--port", "0"], &[]);
+        let (address, _log) = binary.address();
+        let mut idle = TcpStream::connect(address).unwrap();
+        idle.write_all(b"GET /api/v1/ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
+        idle.read_exact(&mut [0; 15]).unwrap();
+        let mut half_sent = TcpStream::connect(address).unwrap();
+        if signal == "TERM" {
+            half_sent.write_all(b"GET /api/v1/pi").unwrap();
+        }
+        get(address, "/api/v1/ping");
+        binary.signal(signal);
+        assert_eq!(binary.0.wait().unwrap().code(), Some(0), "SIG{signal}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    for args in [["--port", "http"], ["--prot", "1"]] {
+        let mut binary = Binary::start(folder.path(), &args, &[]);
+        assert_eq!(binary.0.wait().unwrap().code(), Some(2));
+    }
+}

@@ -9,6 +9,7 @@ pub mod bench;
 pub mod command_line;
 pub mod demo;
 pub mod env;
+pub mod ingest;
 pub mod instant;
 pub mod kafka;
 pub mod log;

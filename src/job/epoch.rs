@@ -137,6 +137,7 @@ impl<'a> Coordinator<'a> {
                 frames: spec.plan.source.frames(),
                 plan: spec.plan,
                 max_future_skew: skew,
+                micro_batch_frames: spec.micro_batch_frames.max(1),
                 bad_data_fails,
             }),
             store,

@@ -16,7 +16,8 @@ use crate::model::{Counts, FrameRef, NANOS_PER_MILLI, Partition, Reject, RejectR
 use crate::query::{JobPlan, Output, Table, Tally, Ticks};
 use crate::window::{OpenWindow, Progress};
 
-/// Frames of one partition that are decoded together at the most.
+/// The default of frames of one partition that are worked through together: large enough that what a
+/// micro-batch costs is lost in it, small enough to stay in the processor's cache.
 pub const MICRO_BATCH_FRAMES: usize = 8192;
 /// The order of ticks is the partition's number, then this many bits of sequence.
 const SEQUENCE_BITS: u32 = 44;
@@ -29,6 +30,8 @@ pub struct Shared {
     pub frames: SchemaRef,
     /// See `spark.stockpulse.maxFutureSkew`, nanoseconds.
     pub max_future_skew: i64,
+    /// See [`super::JobSpec::micro_batch_frames`].
+    pub micro_batch_frames: usize,
     /// Whether a reject ends the job.
     pub bad_data_fails: bool,
 }
@@ -126,7 +129,7 @@ impl Lane {
     pub fn push(&mut self, frame: &FrameRef<'_>) -> Result<(), JobError> {
         // A micro-batch never straddles the offset that counting begins at.
         let straddles = self.ahead < self.counted_from && self.counting(frame.offset);
-        if straddles || self.decoder.rows() >= MICRO_BATCH_FRAMES {
+        if straddles || self.decoder.rows() >= self.shared.micro_batch_frames {
             self.flush()?;
         }
         let appended = self.decoder.push(frame.payload, &mut self.rejects);

@@ -13,10 +13,11 @@ mod worker;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use error::JobError;
+pub use lane::MICRO_BATCH_FRAMES;
 pub use progress::ProgressReport;
 
 use crate::checkpoint::CheckpointStore;
@@ -44,6 +45,9 @@ pub struct JobSpec {
     pub plan: JobPlan,
     /// Threads that read and aggregate, 1 and up; more than the topic has partitions stay unused.
     pub threads: usize,
+    /// Frames of one partition that are worked through together at the most, 1 and up; see
+    /// [`MICRO_BATCH_FRAMES`].
+    pub micro_batch_frames: usize,
     /// Where its checkpoints are kept.
     pub checkpoint_dir: PathBuf,
     /// Read what the topic holds at the start, then end.
@@ -64,12 +68,6 @@ pub struct JobSpec {
     pub clock: fn() -> i64,
     /// What it counts.
     pub metrics: IngestMetrics,
-}
-
-impl JobSpec {
-    fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
 }
 
 /// How a run ended.

@@ -118,13 +118,15 @@ mod tests {
     fn a_document_is_readable_and_reads_back() {
         let text = encode(&checkpoint());
         expect![[r#"
-            {"version":1,"crc32":"be9ef13f","body":{
+            {"version":1,"crc32":"0be22660","body":{
               "job": "ohlc",
               "epoch": 12,
               "topic": "raw_ticks",
               "emitted": {
-                "ns": 1569888060000000000,
-                "utc": "2019-10-01T00:01:00Z"
+                "ohlc": {
+                  "ns": 1569888060000000000,
+                  "utc": "2019-10-01T00:01:00Z"
+                }
               },
               "partitions": {
                 "0": {

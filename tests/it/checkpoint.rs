@@ -118,7 +118,8 @@ fn a_damaged_newest_one_is_refused_although_an_older_one_is_good() {
     let edit = |text: &str| text.replace("\"next\": 20", "\"next\": 21");
     let newer = |text: &str| text.replace("{\"version\":1", "{\"version\":2");
     let wipe = |_: &str| String::new();
-    let cases: [(&dyn Fn(&str) -> String, &str); 4] = [
+    type Damage<'a> = &'a dyn Fn(&str) -> String;
+    let cases: [(Damage<'_>, &str); 4] = [
         (&truncate, "not a whole checkpoint document"),
         (&edit, "edited or damaged"),
         (&newer, "version 2"),

@@ -54,8 +54,11 @@ pub trait Feed: Send {
 }
 
 /// The feed that `config` describes. `now_ms` is the wall clock, milliseconds since 1970 UTC.
-pub fn from_config(config: &FeedConfig, now_ms: fn() -> i64) -> Box<dyn Feed> {
-    match config {
+///
+/// # Errors
+/// [`FeedError::Refused`] if the feed's file cannot be read.
+pub fn from_config(config: &FeedConfig, now_ms: fn() -> i64) -> Result<Box<dyn Feed>, FeedError> {
+    Ok(match config {
         FeedConfig::Finnhub {
             url,
             token,
@@ -72,6 +75,10 @@ pub fn from_config(config: &FeedConfig, now_ms: fn() -> i64) -> Box<dyn Feed> {
             let market = simulated::Market::new(symbols, *seed, *ticks_per_second, start_ms);
             Box::new(simulated::Simulated::new(market, now_ms))
         }
-        FeedConfig::Replay { path, speed } => Box::new(replay::Replay::new(path.clone(), *speed)),
-    }
+        FeedConfig::Replay { path, speed } => {
+            let replay = replay::Replay::new(path.clone(), *speed);
+            replay.check()?;
+            Box::new(replay)
+        }
+    })
 }

@@ -37,6 +37,14 @@ impl Replay {
         Replay { path, speed }
     }
 
+    /// Whether the file can be read, as far as its beginning tells.
+    ///
+    /// # Errors
+    /// [`FeedError::Refused`] names the file and what the system says.
+    pub fn check(&self) -> Result<(), FeedError> {
+        Lines::open(&self.path).map(|_| ())
+    }
+
     async fn play(&mut self, frames: &Sender<Frame>) -> Result<(), FeedError> {
         let path = self.path.clone();
         let mut lines = in_background(move || Lines::open(&path)).await?;

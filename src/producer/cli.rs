@@ -48,10 +48,11 @@ async fn serve(config: &ProducerConfig) -> Result<(), (Exit, String)> {
         .map_err(|error| (Exit::Failed, format!("cannot listen for signals: {error}")))?;
     let (stop, stopping) = watch::channel(false);
     let metrics = ProducerMetrics::default();
-    let feeds = vec![feed::from_config(&config.feed, now_ms)];
+    let feed = feed::from_config(&config.feed, now_ms)
+        .map_err(|error| (Exit::Usage, error.to_string()))?;
     let backoff = Backoff::default();
     let mut running = std::pin::pin!(super::run(
-        feeds,
+        vec![feed],
         &config.delivery,
         &backoff,
         &metrics,

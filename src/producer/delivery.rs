@@ -54,6 +54,7 @@ impl Delivery {
             metrics: metrics.clone(),
             brokers: config.kafka.brokers.clone(),
             delivered: Notify::new(),
+            started: AtomicBool::new(false),
             away: AtomicBool::new(false),
             last_error: Mutex::new(String::new()),
             failures: Mutex::new(LogLimit::default()),
@@ -77,7 +78,10 @@ impl Delivery {
         loop {
             let this = Arc::clone(&self);
             let missing = match spawn_blocking(move || this.missing()).await {
-                Ok(None) => return Ok(()),
+                Ok(None) => {
+                    self.reports.started.store(true, Ordering::Relaxed);
+                    return Ok(());
+                }
                 Ok(Some(missing)) => missing,
                 Err(error) => {
                     return Err(ProducerError::Failed(format!(
@@ -236,6 +240,8 @@ struct Shared {
     brokers: String,
     /// Something was delivered or given up: there is room in the queue.
     delivered: Notify,
+    /// The topic was found; before that [`Delivery::await_topic`] says what is missing.
+    started: AtomicBool,
     /// No broker can be reached.
     away: AtomicBool,
     last_error: Mutex<String>,
@@ -262,9 +268,12 @@ impl ClientContext for Reports {
     fn error(&self, error: KafkaError, reason: &str) {
         let all_down = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
         if !all_down {
+            // librdkafka adds in brackets how often and in which state; the log has that.
+            let reason = reason.split(" (after ").next().unwrap_or(reason);
             *lock(&self.0.last_error) = reason.to_string();
         }
-        if all_down && !self.0.away.swap(true, Ordering::Relaxed) {
+        let started = self.0.started.load(Ordering::Relaxed);
+        if all_down && started && !self.0.away.swap(true, Ordering::Relaxed) {
             warn!(broker = %self.0.brokers, "Kafka cannot be reached; trying on, messages are kept queued.");
         } else {
             debug!(reason, "Kafka: {}", code(&error));

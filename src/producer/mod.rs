@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{interval_at, timeout_at};
+use tokio::time::timeout_at;
 use tracing::{error, info, warn};
 
 pub mod backoff;
 pub mod cli;
 mod delivery;
+mod forward;
 mod log_limit;
 mod properties;
 mod split;
@@ -25,13 +26,10 @@ use crate::metrics::producer::ProducerMetrics;
 use crate::model::Exit;
 use backoff::Backoff;
 use delivery::Delivery;
-use log_limit::LogLimit;
-use split::{Parts, split};
+use forward::forward;
 
 /// Frames between the feeds and the delivery queue at the most; then the feeds wait, and their peers.
 const FRAMES_QUEUED_MAX: usize = 4096;
-/// A line about what was delivered is logged this often.
-const STATUS_EVERY: Duration = Duration::from_secs(60);
 
 /// Why the producer ended.
 #[derive(Debug, thiserror::Error)]
@@ -150,88 +148,6 @@ async fn flush_patiently(
         left = delivery.flush(config.kafka_wait) => left,
         () = stopped(stop) => {
             flush_until(delivery, tokio::time::Instant::now() + config.flush_wait).await
-        }
-    }
-}
-
-/// Takes frames apart and queues their messages until the feeds have ended.
-async fn forward(
-    delivery: &Delivery,
-    frames: &mut mpsc::Receiver<Frame>,
-    metrics: &ProducerMetrics,
-) -> Result<(), ProducerError> {
-    let mut complaints = Complaints::default();
-    let mut status = interval_at(tokio::time::Instant::now() + STATUS_EVERY, STATUS_EVERY);
-    loop {
-        let frame = tokio::select! {
-            frame = frames.recv() => match frame {
-                Some(frame) => frame,
-                None => return Ok(()),
-            },
-            _ = status.tick() => {
-                log_status(metrics, delivery.pending());
-                continue;
-            }
-        };
-        metrics.frame_received();
-        match split(&frame.payload) {
-            Parts::Ticks(messages) => {
-                if messages.is_empty() {
-                    metrics.frame_other();
-                }
-                for message in &messages {
-                    delivery.send(message).await?;
-                }
-            }
-            odd => complaints.log(&odd, metrics),
-        }
-    }
-}
-
-fn log_status(metrics: &ProducerMetrics, pending: u64) {
-    let counts = metrics.counts();
-    info!(
-        ticks_delivered = counts.ticks_delivered,
-        messages_failed = counts.messages_failed,
-        pending,
-        frames_malformed = counts.frames_malformed,
-        reconnects = counts.reconnects,
-        "Ticks go to Kafka."
-    );
-}
-
-/// Frames without ticks: counted, and logged now and then.
-#[derive(Default)]
-struct Complaints {
-    error: LogLimit,
-    malformed: LogLimit,
-    other: LogLimit,
-}
-
-impl Complaints {
-    fn log(&mut self, parts: &Parts<'_>, metrics: &ProducerMetrics) {
-        let now = Instant::now();
-        match parts {
-            Parts::Ticks(_) => {}
-            Parts::Ping => metrics.frame_ping(),
-            Parts::Error(text) => {
-                metrics.frame_error();
-                if let Some(kept_back) = self.error.due(now) {
-                    warn!(message = text, kept_back, "The feed sent an error.");
-                }
-            }
-            Parts::Malformed(what) => {
-                metrics.frame_malformed();
-                if let Some(kept_back) = self.malformed.due(now) {
-                    warn!(what, kept_back, "A frame cannot be read and is left out.");
-                }
-            }
-            Parts::Other(kind) => {
-                metrics.frame_other();
-                if let Some(kept_back) = self.other.due(now) {
-                    info!(kind, kept_back, "A frame holds no ticks and is left out.");
-                }
-            }
         }
     }
 }

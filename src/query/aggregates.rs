@@ -67,11 +67,18 @@ impl Aggregates {
     pub fn table(&self) -> Result<Table> {
         let groups = match self.keys.fields().is_empty() {
             true => None,
-            false => Some(new_group_values(Arc::clone(&self.keys), &GroupOrdering::None)?),
+            false => Some(new_group_values(
+                Arc::clone(&self.keys),
+                &GroupOrdering::None,
+            )?),
         };
         Ok(Table {
             groups,
-            accumulators: self.functions.iter().map(Function::accumulator).collect::<Result<_>>()?,
+            accumulators: self
+                .functions
+                .iter()
+                .map(Function::accumulator)
+                .collect::<Result<_>>()?,
             kept: Vec::new(),
             rows: 0,
         })
@@ -101,7 +108,11 @@ impl Aggregates {
             columns.push(accumulator.evaluate(EmitTo::All)?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(
+            Arc::clone(&self.output),
+            columns,
+            &options,
+        )?)
     }
 
     fn merge(&self, tables: Vec<Table>) -> Result<Table> {
@@ -138,7 +149,9 @@ impl Aggregates {
         }
         let rows = concat_batches(&self.input, &std::mem::take(&mut table.kept))?;
         for (index, function) in self.functions.iter().enumerate() {
-            let Some(order) = &function.sort else { continue };
+            let Some(order) = &function.sort else {
+                continue;
+            };
             let columns = order
                 .iter()
                 .map(|by| {
@@ -167,7 +180,8 @@ impl Function {
     fn lower(expr: &Expr, logical: &DFSchema, input: &SchemaRef) -> Result<Function> {
         let props = ExecutionProps::new();
         let context = PhysicalPlanningContext::default();
-        let lowered = LoweredAggregateBuilder::new(expr, logical, input, &props, &context).build()?;
+        let lowered =
+            LoweredAggregateBuilder::new(expr, logical, input, &props, &context).build()?;
         let expr = lowered.aggregate;
         let hard = expr.order_sensitivity() == AggregateOrderSensitivity::HardRequirement;
         let mut arguments = expr.expressions();
@@ -185,7 +199,9 @@ impl Function {
             return self.expr.create_groups_accumulator();
         }
         let expr = Arc::clone(&self.expr);
-        Ok(Box::new(GroupsAccumulatorAdapter::new(move || expr.create_accumulator())))
+        Ok(Box::new(GroupsAccumulatorAdapter::new(move || {
+            expr.create_accumulator()
+        })))
     }
 
     fn update(
@@ -221,7 +237,12 @@ pub struct Table {
 
 impl Table {
     /// Adds rows, in the order of their partition. `scratch` is a buffer to reuse.
-    pub fn update(&mut self, plan: &Aggregates, batch: &RecordBatch, scratch: &mut Vec<usize>) -> Result<()> {
+    pub fn update(
+        &mut self,
+        plan: &Aggregates,
+        batch: &RecordBatch,
+        scratch: &mut Vec<usize>,
+    ) -> Result<()> {
         let total = self.intern(plan, batch, scratch)?;
         for (function, accumulator) in plan.functions.iter().zip(&mut self.accumulators) {
             if function.sort.is_none() {
@@ -245,7 +266,12 @@ impl Table {
         self.groups.as_ref().map_or(1, |groups| groups.len())
     }
 
-    fn intern(&mut self, plan: &Aggregates, batch: &RecordBatch, indices: &mut Vec<usize>) -> Result<usize> {
+    fn intern(
+        &mut self,
+        plan: &Aggregates,
+        batch: &RecordBatch,
+        indices: &mut Vec<usize>,
+    ) -> Result<usize> {
         match &mut self.groups {
             Some(groups) => {
                 groups.intern(&batch.columns()[..plan.keys.fields().len()], indices)?;

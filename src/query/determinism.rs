@@ -8,7 +8,13 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use super::tumble::TUMBLE;
 
 /// Stable within a query, but not between two runs of it.
-const CLOCKS: [&str; 5] = ["now", "current_timestamp", "current_date", "current_time", "today"];
+const CLOCKS: [&str; 5] = [
+    "now",
+    "current_timestamp",
+    "current_date",
+    "current_time",
+    "today",
+];
 
 /// Refuses a plan with such a function in it.
 pub fn check(plan: &LogicalPlan) -> Result<()> {

@@ -29,7 +29,10 @@ pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<S
         meaning.insert(format!("path {table}"), path);
         meaning.insert(format!("window {table}"), format!("tumble {seconds} s"));
         meaning.insert(format!("keys {table}"), output.pipeline.keys().join(", "));
-        meaning.insert(format!("columns {table}"), columns.collect::<Vec<_>>().join(", "));
+        meaning.insert(
+            format!("columns {table}"),
+            columns.collect::<Vec<_>>().join(", "),
+        );
     }
     meaning
 }

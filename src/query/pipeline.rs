@@ -60,7 +60,9 @@ impl Pipeline {
         let keys: Vec<Expr> = without(&aggregate.group_expr, window_at);
         let lowered = Lowered::new(state, &aggregate, &keys)?;
         let below = state.optimize(&lowered.below).map_err(strip_context)?;
-        let above = state.optimize(&above(plan, &aggregate)?).map_err(strip_context)?;
+        let above = state
+            .optimize(&above(plan, &aggregate)?)
+            .map_err(strip_context)?;
         let below = Steps::compile(&below, state)?;
         let above = Steps::compile(&above, state)?;
         let aggregates = Aggregates::new(lowered.input, keys.len(), &lowered.functions)?;
@@ -71,7 +73,10 @@ impl Pipeline {
             window_at,
             above,
             rows: window_rows_schema(&aggregate),
-            keys: keys.iter().map(|key| key.clone().unalias().to_string()).collect(),
+            keys: keys
+                .iter()
+                .map(|key| key.clone().unalias().to_string())
+                .collect(),
         })
     }
 
@@ -100,7 +105,9 @@ impl Pipeline {
         let rows = self.below.run(frames, tally)?;
         let width = rows.num_columns();
         let mut columns = rows.columns().to_vec();
-        let frame = columns.pop().expect("the plan below ends in the hidden columns");
+        let frame = columns
+            .pop()
+            .expect("the plan below ends in the hidden columns");
         let downcast = |column: &ArrayRef| {
             let cast = arrow::compute::cast(column, &super::stream::timestamp_type())?;
             Ok::<_, DataFusionError>(arrow::array::AsArray::as_primitive(&cast).clone())
@@ -118,7 +125,10 @@ impl Pipeline {
         *columns.last_mut().expect("event time is the last column") =
             Arc::new(ticks.event_time.clone());
         columns.push(Arc::new(order));
-        Ok(RecordBatch::try_new(Arc::clone(self.aggregates.input()), columns)?)
+        Ok(RecordBatch::try_new(
+            Arc::clone(self.aggregates.input()),
+            columns,
+        )?)
     }
 
     /// An empty table for one window and topic partition.
@@ -127,7 +137,12 @@ impl Pipeline {
     }
 
     /// Adds rows of `input` to a table. `scratch` is a buffer to reuse.
-    pub fn update(&self, table: &mut Table, input: &RecordBatch, scratch: &mut Vec<usize>) -> Result<()> {
+    pub fn update(
+        &self,
+        table: &mut Table,
+        input: &RecordBatch,
+        scratch: &mut Vec<usize>,
+    ) -> Result<()> {
         table.update(&self.aggregates, input, scratch)
     }
 
@@ -141,7 +156,9 @@ impl Pipeline {
             .above
             .input()
             .iter()
-            .map(|name| Arc::clone(&columns[self.rows.index_of(name).expect("a column of these rows")]))
+            .map(|name| {
+                Arc::clone(&columns[self.rows.index_of(name).expect("a column of these rows")])
+            })
             .collect();
         let schema = self.above.input_schema(&self.rows);
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
@@ -208,10 +225,14 @@ struct Columns {
 
 impl Columns {
     fn column(&mut self, expr: Expr) -> Expr {
-        let at = self.exprs.iter().position(|known| *known == expr).unwrap_or_else(|| {
-            self.exprs.push(expr);
-            self.exprs.len() - 1
-        });
+        let at = self
+            .exprs
+            .iter()
+            .position(|known| *known == expr)
+            .unwrap_or_else(|| {
+                self.exprs.push(expr);
+                self.exprs.len() - 1
+            });
         col(column_name(at))
     }
 }
@@ -233,7 +254,11 @@ fn lower_function(expr: Expr, columns: &mut Columns, simplifier: &ExprSimplifier
             let Expr::AggregateFunction(AggregateFunction { func, mut params }) = expr else {
                 return Ok(Transformed::no(expr));
             };
-            params.args = params.args.into_iter().map(&mut lower).collect::<Result<_>>()?;
+            params.args = params
+                .args
+                .into_iter()
+                .map(&mut lower)
+                .collect::<Result<_>>()?;
             if let Some(filter) = params.filter.take() {
                 params.filter = Some(Box::new(lower(*filter)?));
             }
@@ -250,7 +275,11 @@ fn lower_function(expr: Expr, columns: &mut Columns, simplifier: &ExprSimplifier
                 }
             }
             let lowered = Expr::AggregateFunction(AggregateFunction { func, params });
-            Ok(Transformed::new(lowered, true, datafusion::common::tree_node::TreeNodeRecursion::Jump))
+            Ok(Transformed::new(
+                lowered,
+                true,
+                datafusion::common::tree_node::TreeNodeRecursion::Jump,
+            ))
         })?
         .data)
 }
@@ -327,10 +356,14 @@ fn window_rows_schema(aggregate: &Aggregate) -> SchemaRef {
 /// The plan with the aggregate replaced by a table of its rows.
 fn above(plan: LogicalPlan, aggregate: &Aggregate) -> Result<LogicalPlan> {
     let table = Arc::new(EmptyTable::new(window_rows_schema(aggregate)));
-    let names = aggregate.schema.iter().enumerate().map(|(at, (qualifier, field))| {
-        let column = Expr::Column(Column::new(Some(WINDOW_ROWS), column_name(at)));
-        column.alias_qualified(qualifier.cloned(), field.name())
-    });
+    let names = aggregate
+        .schema
+        .iter()
+        .enumerate()
+        .map(|(at, (qualifier, field))| {
+            let column = Expr::Column(Column::new(Some(WINDOW_ROWS), column_name(at)));
+            column.alias_qualified(qualifier.cloned(), field.name())
+        });
     let rows = LogicalPlanBuilder::scan(WINDOW_ROWS, provider_as_source(table), None)?
         .project(names)?
         .build()?;
@@ -358,7 +391,11 @@ fn into_sink(plan: LogicalPlan, sink: &SchemaRef) -> Result<LogicalPlan> {
             "the query has {} columns, the table it goes into has {} ({})",
             visible.len(),
             sink.fields().len(),
-            sink.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ")
+            sink.fields()
+                .iter()
+                .map(|f| f.name().as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
         );
     }
     let exprs = visible
@@ -366,7 +403,10 @@ fn into_sink(plan: LogicalPlan, sink: &SchemaRef) -> Result<LogicalPlan> {
         .zip(sink.fields())
         .map(|(expr, field)| into_column(expr, &plan, field))
         .collect::<Result<Vec<_>>>()?;
-    Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?))
+    Ok(LogicalPlan::Projection(Projection::try_new(
+        exprs,
+        Arc::new(plan),
+    )?))
 }
 
 fn into_column(expr: Expr, plan: &LogicalPlan, field: &Field) -> Result<Expr> {

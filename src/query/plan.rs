@@ -19,8 +19,8 @@ use super::meaning;
 use super::pipeline::Pipeline;
 use super::session::{analyze, fault, plan_query, session};
 use super::sql::{
-    ColumnKind, Connector, Diagnostic, Diagnostics, FilesystemSinkOptions, KafkaSourceOptions, SourceText,
-    Span, SqlFile, Statement, TableDef, table_name,
+    ColumnKind, Connector, Diagnostic, Diagnostics, FilesystemSinkOptions, KafkaSourceOptions,
+    SourceText, Span, SqlFile, Statement, TableDef, table_name,
 };
 use super::stream::{FRAME, KAFKA_TIMESTAMP, StreamTable, TIMESTAMP, carry_hidden, timestamp_type};
 use super::tumble::interval_nanos;
@@ -165,8 +165,11 @@ impl<'a> Planner<'a> {
                 }
                 Statement::Insert { .. } => inserts.push(statement),
                 Statement::Query { span, .. } => {
-                    let fault = self.source().diagnostic(*span, "the local engine does not run a bare SELECT");
-                    self.faults.push(fault.with_help("INSERT INTO a table: INSERT INTO ohlc SELECT …"));
+                    let fault = self
+                        .source()
+                        .diagnostic(*span, "the local engine does not run a bare SELECT");
+                    self.faults
+                        .push(fault.with_help("INSERT INTO a table: INSERT INTO ohlc SELECT …"));
                 }
             }
         }
@@ -183,7 +186,8 @@ impl<'a> Planner<'a> {
         let name = table_name(ident);
         if !names.insert(name.clone()) {
             let message = format!("\"{name}\" is declared twice");
-            self.faults.push(self.source().diagnostic(ident.span, message));
+            self.faults
+                .push(self.source().diagnostic(ident.span, message));
         }
         name
     }
@@ -194,14 +198,19 @@ impl<'a> Planner<'a> {
 
     fn register(&self, name: &str, plan: LogicalPlan) -> Result<()> {
         let view = Arc::new(ViewTable::new(plan, None));
-        self.state.schema_for_ref(name.to_string())?.register_table(name.to_string(), view)?;
+        self.state
+            .schema_for_ref(name.to_string())?
+            .register_table(name.to_string(), view)?;
         Ok(())
     }
 
     /// A stream is a view over its physical columns: the generated ones and `_timestamp` are
     /// computed where a query uses them.
     fn add_stream(&mut self, name: String, table: &'a TableDef, options: &'a KafkaSourceOptions) {
-        match self.stream_view(&name, table).and_then(|plan| self.register(&name, plan)) {
+        match self
+            .stream_view(&name, table)
+            .and_then(|plan| self.register(&name, plan))
+        {
             Ok(()) => {}
             Err(error) => self.fault(table.span, &error),
         }
@@ -227,7 +236,8 @@ impl<'a> Planner<'a> {
                 },
                 ColumnKind::Metadata(_) => {
                     let message = "the local engine does not run METADATA FROM columns";
-                    self.faults.push(self.source().diagnostic(defined.span, message));
+                    self.faults
+                        .push(self.source().diagnostic(defined.span, message));
                     continue;
                 }
             };
@@ -243,7 +253,10 @@ impl<'a> Planner<'a> {
     }
 
     fn expression(&self, expr: &ast::Expr, schema: &DFSchema) -> Result<Expr> {
-        let expr = ast::ExprWithAlias { expr: expr.clone(), alias: None };
+        let expr = ast::ExprWithAlias {
+            expr: expr.clone(),
+            alias: None,
+        };
         self.state.create_logical_expr_from_sql_expr(expr, schema)
     }
 
@@ -252,7 +265,14 @@ impl<'a> Planner<'a> {
         sinks: &BTreeMap<String, (&TableDef, &FilesystemSinkOptions)>,
         insert: &Statement,
     ) -> Option<Output> {
-        let Statement::Insert { table, columns, query, span, .. } = insert else {
+        let Statement::Insert {
+            table,
+            columns,
+            query,
+            span,
+            ..
+        } = insert
+        else {
             return None;
         };
         let name = table_name(table);
@@ -290,13 +310,17 @@ impl<'a> Planner<'a> {
     fn finish(mut self, mut outputs: Vec<Output>) -> Result<JobPlan, Diagnostics> {
         let whole = Span::empty();
         if self.faults.is_empty() && outputs.is_empty() {
-            let fault = self.source().diagnostic(whole, "the file has no INSERT INTO, so there is nothing to run");
+            let fault = self.source().diagnostic(
+                whole,
+                "the file has no INSERT INTO, so there is nothing to run",
+            );
             self.faults.push(fault);
         }
         sinks::check_apart(self.file, &outputs, &mut self.faults);
         if self.streams.len() > 1 {
             let tables = self.streams.keys().cloned().collect::<Vec<_>>().join(", ");
-            let message = format!("the local engine reads one source a file; this one has {tables}");
+            let message =
+                format!("the local engine reads one source a file; this one has {tables}");
             self.faults.push(self.source().diagnostic(whole, message));
         }
         let stream = self.streams.pop_first();
@@ -305,7 +329,11 @@ impl<'a> Planner<'a> {
                 match self.source_plan(name, &stream, &mut outputs) {
                     Ok(source) => Some(source),
                     Err(error) => {
-                        let span = stream.table.watermark.as_ref().map_or(stream.table.span, |w| w.span);
+                        let span = stream
+                            .table
+                            .watermark
+                            .as_ref()
+                            .map_or(stream.table.span, |w| w.span);
                         self.fault(span, &error);
                         None
                     }
@@ -326,7 +354,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn source_plan(&self, name: String, stream: &Stream, outputs: &mut [Output]) -> Result<SourcePlan> {
+    fn source_plan(
+        &self,
+        name: String,
+        stream: &Stream,
+        outputs: &mut [Output],
+    ) -> Result<SourcePlan> {
         let table = stream.table;
         let physical = physical(table);
         let (expr, delay) = self.watermark(&name, table, &physical)?;
@@ -335,8 +368,14 @@ impl<'a> Planner<'a> {
             .flat_map(|output| output.pipeline.input())
             .map(String::as_str)
             .collect();
-        used.extend(expr.column_refs().into_iter().map(|column| column.name.as_str()));
-        let decoded = physical.iter().filter(|field| used.contains(field.name().as_str()));
+        used.extend(
+            expr.column_refs()
+                .into_iter()
+                .map(|column| column.name.as_str()),
+        );
+        let decoded = physical
+            .iter()
+            .filter(|field| used.contains(field.name().as_str()));
         let decoded: SchemaRef = Arc::new(Schema::new(decoded.cloned().collect::<Vec<_>>()));
         let mut fields = decoded.fields().to_vec();
         fields.extend(StreamTable::frame_fields());
@@ -364,7 +403,12 @@ impl<'a> Planner<'a> {
     }
 
     /// The watermark over the stream's physical columns, and its delay.
-    fn watermark(&self, name: &str, table: &TableDef, physical: &[FieldRef]) -> Result<(Expr, i64)> {
+    fn watermark(
+        &self,
+        name: &str,
+        table: &TableDef,
+        physical: &[FieldRef],
+    ) -> Result<(Expr, i64)> {
         let provider = Arc::new(StreamTable::new(physical));
         let scan = LogicalPlanBuilder::scan(name, provider_as_source(provider), None)?;
         let schema = Arc::clone(scan.schema());
@@ -373,12 +417,20 @@ impl<'a> Planner<'a> {
             let time = Expr::Column(Column::new(Some(name), KAFKA_TIMESTAMP));
             return Ok((time - Expr::Literal(second, None), DEFAULT_DELAY));
         };
-        let column = table.columns.iter().find(|c| same_column(&watermark.column, &c.name));
+        let column = table
+            .columns
+            .iter()
+            .find(|c| same_column(&watermark.column, &c.name));
         let Some(column) = column else {
-            return plan_err!("WATERMARK FOR names a column \"{}\" that the table does not have", watermark.column);
+            return plan_err!(
+                "WATERMARK FOR names a column \"{}\" that the table does not have",
+                watermark.column
+            );
         };
         let expr = match (&watermark.expr, &column.kind) {
-            (Some(expr), _) | (None, ColumnKind::Generated(expr)) => self.expression(expr, &schema)?,
+            (Some(expr), _) | (None, ColumnKind::Generated(expr)) => {
+                self.expression(expr, &schema)?
+            }
             (None, _) => Expr::Column(Column::new(Some(name), &column.name)),
         };
         determinism::check_expr(&expr)?;
@@ -399,7 +451,11 @@ impl<'a> Planner<'a> {
 /// The interval that a watermark expression subtracts, nanoseconds; 0 where it is no such difference.
 fn delay(expr: &Expr) -> i64 {
     match expr {
-        Expr::BinaryExpr(BinaryExpr { op: Operator::Minus, right, .. }) => match right.as_ref() {
+        Expr::BinaryExpr(BinaryExpr {
+            op: Operator::Minus,
+            right,
+            ..
+        }) => match right.as_ref() {
             Expr::Literal(value, _) => interval_nanos(value).unwrap_or(0),
             _ => 0,
         },
@@ -409,7 +465,10 @@ fn delay(expr: &Expr) -> i64 {
 }
 
 fn physical(table: &TableDef) -> Vec<FieldRef> {
-    let physical = table.columns.iter().filter(|c| matches!(c.kind, ColumnKind::Physical));
+    let physical = table
+        .columns
+        .iter()
+        .filter(|c| matches!(c.kind, ColumnKind::Physical));
     physical.map(|column| Arc::new(column.field())).collect()
 }
 

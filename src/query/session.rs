@@ -65,7 +65,10 @@ pub fn fault(source: &SourceText, span: Span, error: &DataFusionError) -> Diagno
             Span::new(start, Location::new(known.end.line, known.end.column))
         });
     if let DataFusionError::SchemaError(schema, _) = error.find_root()
-        && let SchemaError::FieldNotFound { field, valid_fields } = schema.as_ref()
+        && let SchemaError::FieldNotFound {
+            field,
+            valid_fields,
+        } = schema.as_ref()
     {
         let message = format!("column \"{}\" does not exist", field.name);
         let mut known: Vec<&str> = valid_fields
@@ -76,12 +79,21 @@ pub fn fault(source: &SourceText, span: Span, error: &DataFusionError) -> Diagno
         known.dedup();
         let all = format!("the columns here are {}", known.join(", "));
         let help = (!known.is_empty()).then_some(all);
-        return source.diagnostic(place, message).with_nearest(&field.name, known, help);
+        return source
+            .diagnostic(place, message)
+            .with_nearest(&field.name, known, help);
     }
     let text = error.find_root().strip_backtrace();
-    let text = ["Error during planning: ", "SQL error: ", "Schema error: ", "This feature is not implemented: "]
-        .iter()
-        .fold(text.as_str(), |text, prefix| text.trim_start_matches(prefix));
+    let text = [
+        "Error during planning: ",
+        "SQL error: ",
+        "Schema error: ",
+        "This feature is not implemented: ",
+    ]
+    .iter()
+    .fold(text.as_str(), |text, prefix| {
+        text.trim_start_matches(prefix)
+    });
     let (message, help) = match text.split_once('\n') {
         Some((first, rest)) => (first, Some(rest.trim().replace('\n', " "))),
         None => (text, None),

@@ -42,7 +42,9 @@ pub fn schema(
 pub fn sort_columns(schema: &SchemaRef) -> Vec<usize> {
     let of = |wanted: fn(&DataType) -> bool| {
         let fields = schema.fields().iter().enumerate();
-        fields.filter(move |(_, f)| wanted(f.data_type())).map(|(at, _)| at)
+        fields
+            .filter(move |(_, f)| wanted(f.data_type()))
+            .map(|(at, _)| at)
     };
     let text = |t: &DataType| matches!(t, DataType::Utf8View | DataType::Utf8);
     let time = |t: &DataType| matches!(t, DataType::Timestamp(..) | DataType::Date32);
@@ -59,16 +61,22 @@ pub fn check_apart(file: &SqlFile, outputs: &[Output], faults: &mut Vec<Diagnost
     }
     for (at, output) in outputs.iter().enumerate() {
         let clash = outputs[..at].iter().find(|other| {
-            output.sink.path.starts_with(&other.sink.path) || other.sink.path.starts_with(&output.sink.path)
+            output.sink.path.starts_with(&other.sink.path)
+                || other.sink.path.starts_with(&output.sink.path)
         });
-        if let (Some(other), Some(span)) = (clash, spans.get(&output.table).and_then(|s| s.last())) {
+        if let (Some(other), Some(span)) = (clash, spans.get(&output.table).and_then(|s| s.last()))
+        {
             let message = format!(
                 "\"{}\" writes to {}, which is also a folder of \"{}\"",
                 output.table,
                 output.sink.path.display(),
                 other.table
             );
-            faults.push(file.source.diagnostic(*span, message).with_help("give each table its own path"));
+            faults.push(
+                file.source
+                    .diagnostic(*span, message)
+                    .with_help("give each table its own path"),
+            );
         }
     }
 }

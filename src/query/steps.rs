@@ -38,9 +38,18 @@ pub struct Steps {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Project { exprs: Vec<Arc<dyn PhysicalExpr>>, schema: SchemaRef },
-    Filter { conditions: Vec<Condition> },
-    Unnest { list: usize, columns: Vec<usize>, schema: SchemaRef },
+    Project {
+        exprs: Vec<Arc<dyn PhysicalExpr>>,
+        schema: SchemaRef,
+    },
+    Filter {
+        conditions: Vec<Condition>,
+    },
+    Unnest {
+        list: usize,
+        columns: Vec<usize>,
+        schema: SchemaRef,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -91,7 +100,9 @@ impl Steps {
     /// The schema of [`Steps::input`], by the types of `table`'s columns.
     pub fn input_schema(&self, table: &SchemaRef) -> SchemaRef {
         let fields = self.input.iter().map(|name| {
-            let at = table.index_of(name).expect("the input is columns of the table");
+            let at = table
+                .index_of(name)
+                .expect("the input is columns of the table");
             Arc::clone(&table.fields()[at])
         });
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
@@ -115,7 +126,11 @@ impl Steps {
                     batch = filter(batch, conditions, tally)?;
                     dropped += tally.null - before.0 + tally.filtered - before.1;
                 }
-                Step::Unnest { list, columns, schema } => {
+                Step::Unnest {
+                    list,
+                    columns,
+                    schema,
+                } => {
                     tally.ticks += dropped;
                     dropped = 0;
                     batch = unnest(&batch, *list, columns, schema)?;
@@ -135,13 +150,21 @@ impl Steps {
         };
         let filters = scan.filters.clone();
         if !filters.is_empty() {
-            let bare = LogicalPlan::TableScan(TableScan { filters: Vec::new(), ..scan.clone() });
+            let bare = LogicalPlan::TableScan(TableScan {
+                filters: Vec::new(),
+                ..scan.clone()
+            });
             steps.filter(&filters, &bare, state)?;
         }
         Ok(steps)
     }
 
-    fn filter(&mut self, predicates: &[Expr], input: &LogicalPlan, state: &SessionState) -> Result<()> {
+    fn filter(
+        &mut self,
+        predicates: &[Expr],
+        input: &LogicalPlan,
+        state: &SessionState,
+    ) -> Result<()> {
         let conditions = predicates
             .iter()
             .flat_map(split_conjunction)
@@ -178,7 +201,11 @@ impl Steps {
     }
 }
 
-fn project(batch: &RecordBatch, exprs: &[Arc<dyn PhysicalExpr>], schema: &SchemaRef) -> Result<RecordBatch> {
+fn project(
+    batch: &RecordBatch,
+    exprs: &[Arc<dyn PhysicalExpr>],
+    schema: &SchemaRef,
+) -> Result<RecordBatch> {
     let rows = batch.num_rows();
     let columns = exprs
         .iter()
@@ -194,11 +221,19 @@ fn filter(batch: RecordBatch, conditions: &[Condition], tally: &mut Tally) -> Re
     for condition in conditions {
         let mask = condition.predicate.evaluate(&batch)?.into_array(rows)?;
         let mask = mask.as_boolean();
-        let mask = if mask.null_count() > 0 { prep_null_mask_filter(mask) } else { mask.clone() };
+        let mask = if mask.null_count() > 0 {
+            prep_null_mask_filter(mask)
+        } else {
+            mask.clone()
+        };
         if mask.true_count() == rows {
             continue;
         }
-        let side = if condition.needs_value { &mut needed } else { &mut wanted };
+        let side = if condition.needs_value {
+            &mut needed
+        } else {
+            &mut wanted
+        };
         *side = Some(match side.take() {
             Some(other) => and(&other, &mask)?,
             None => mask,
@@ -218,7 +253,12 @@ fn filter(batch: RecordBatch, conditions: &[Condition], tally: &mut Tally) -> Re
 
 /// One row for every element of the list; the other columns are repeated. A null or empty list
 /// gives no row.
-fn unnest(batch: &RecordBatch, list: usize, columns: &[usize], schema: &SchemaRef) -> Result<RecordBatch> {
+fn unnest(
+    batch: &RecordBatch,
+    list: usize,
+    columns: &[usize],
+    schema: &SchemaRef,
+) -> Result<RecordBatch> {
     let Some(lists) = batch.column(list).as_list_opt::<i32>() else {
         return internal_err!("unnest of {}", batch.column(list).data_type());
     };
@@ -260,5 +300,9 @@ fn unnest(batch: &RecordBatch, list: usize, columns: &[usize], schema: &SchemaRe
 
 fn new_batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns,
+        &options,
+    )?)
 }

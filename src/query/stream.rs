@@ -91,7 +91,10 @@ pub fn carry_hidden(plan: LogicalPlan) -> Result<LogicalPlan> {
         .collect::<Result<Vec<_>>>()?;
     if let LogicalPlan::Projection(Projection { expr, .. }) = &plan {
         let mut exprs = expr.clone();
-        let input = inputs.into_iter().next().expect("a projection has one input");
+        let input = inputs
+            .into_iter()
+            .next()
+            .expect("a projection has one input");
         for name in HIDDEN {
             let selected = plan.schema().fields().iter().any(|f| f.name() == name);
             let carried = input.schema().iter().find(|(_, f)| f.name() == name);
@@ -99,7 +102,10 @@ pub fn carry_hidden(plan: LogicalPlan) -> Result<LogicalPlan> {
                 exprs.push(Expr::Column(Column::from((qualifier, field))));
             }
         }
-        return Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?));
+        return Ok(LogicalPlan::Projection(Projection::try_new(
+            exprs,
+            Arc::new(input),
+        )?));
     }
     let expressions = plan.expressions();
     plan.with_new_exprs(expressions, inputs)

@@ -93,14 +93,17 @@ pub fn tumble_width(expr: &Expr) -> Option<Result<i64, String>> {
 pub fn interval_nanos(value: &ScalarValue) -> Result<i64, String> {
     const DAY: i64 = 86_400 * crate::model::NANOS_PER_SECOND;
     let nanos = match value {
-        ScalarValue::IntervalMonthDayNano(Some(i)) if i.months == 0 => {
-            i64::from(i.days).checked_mul(DAY).and_then(|d| d.checked_add(i.nanoseconds))
-        }
+        ScalarValue::IntervalMonthDayNano(Some(i)) if i.months == 0 => i64::from(i.days)
+            .checked_mul(DAY)
+            .and_then(|d| d.checked_add(i.nanoseconds)),
         ScalarValue::IntervalDayTime(Some(i)) => i64::from(i.days)
             .checked_mul(DAY)
             .and_then(|d| d.checked_add(i64::from(i.milliseconds) * crate::model::NANOS_PER_MILLI)),
         ScalarValue::IntervalMonthDayNano(Some(_)) | ScalarValue::IntervalYearMonth(Some(_)) => {
-            return Err("months and years have no fixed length; give days, hours, minutes or seconds".to_string());
+            return Err(
+                "months and years have no fixed length; give days, hours, minutes or seconds"
+                    .to_string(),
+            );
         }
         other => return Err(format!("expected an interval, found {}", other.data_type())),
     };

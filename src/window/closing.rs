@@ -70,7 +70,10 @@ mod tests {
         assert_eq!(closing(&[(100, Active), (70, Active)], 1000), 70);
         assert_eq!(closing(&[(100, Active), (70, Idle)], 1000), 100);
         assert_eq!(closing(&[(100, Active), (i64::MIN, Silent)], 1000), 100);
-        assert_eq!(closing(&[(100, Active), (i64::MIN, Active)], 1000), i64::MIN);
+        assert_eq!(
+            closing(&[(100, Active), (i64::MIN, Active)], 1000),
+            i64::MIN
+        );
     }
 
     #[test]

@@ -103,7 +103,10 @@ mod tests {
     use super::*;
 
     fn window(start: i64) -> Window {
-        Window { start, end: start + 60 }
+        Window {
+            start,
+            end: start + 60,
+        }
     }
 
     #[test]
@@ -118,7 +121,10 @@ mod tests {
     #[test]
     fn replay_point_is_the_first_frame_of_the_open_windows() {
         let mut p = Progress::new(2, 0, Watermark::NONE);
-        let at = |offset, watermark| OpenWindow { offset, watermark: Watermark(watermark) };
+        let at = |offset, watermark| OpenWindow {
+            offset,
+            watermark: Watermark(watermark),
+        };
         p.touch(0, window(60), at(3, 10));
         p.touch(0, window(0), at(4, 20));
         p.touch(0, window(0), at(9, 50));

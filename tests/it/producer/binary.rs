@@ -239,21 +239,16 @@ fn the_environment_beats_dotenv_and_a_flag_beats_both() {
         ended.said
     };
     let flags = ["--feed", "simulated"];
-    let dotenv = "KAFKA_TOPIC=from/dotenv\nSYMBOL_LIST=' , '\n";
-    assert!(named(Run::new(&flags).dotenv(dotenv)).contains("KAFKA_TOPIC"));
-    let run = Run::new(&flags).dotenv(dotenv).env("KAFKA_TOPIC", "topic");
-    assert!(named(run).contains("SYMBOL_LIST"));
-    let run = Run::new(&[
-        "--feed",
-        "simulated",
-        "--symbols",
-        "A",
-        "--kafka-broker",
-        ":",
-    ])
-    .dotenv(dotenv)
-    .env("KAFKA_TOPIC", "topic");
+    // What is wrong is told in this order: symbols, broker, topic.
+    let dotenv = "SYMBOL_LIST=' , '\nKAFKA_BROKER=:\nKAFKA_TOPIC=from/dotenv\n";
+    assert!(named(Run::new(&flags).dotenv(dotenv)).contains("SYMBOL_LIST"));
+    let run = Run::new(&flags).dotenv(dotenv).env("SYMBOL_LIST", "A");
     assert!(named(run).contains("KAFKA_BROKER"));
+    let run = Run::new(&["--feed", "simulated", "--kafka-broker", "localhost"])
+        .dotenv(dotenv)
+        .env("SYMBOL_LIST", "A")
+        .env("KAFKA_BROKER", ":");
+    assert!(named(run).contains("KAFKA_TOPIC"));
     let said = named(Run::new(&flags).dotenv("FINNHUB_TOKEN=hunter2 hunter3 'x\n"));
     assert!(said.contains(".env") && !said.contains("hunter"), "{said}");
 }

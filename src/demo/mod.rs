@@ -55,7 +55,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
 
 fn demo(args: &DemoArgs) -> Result<(), Failure> {
     load_dotenv().map_err(|message| (Exit::Usage, message))?;
-    crate::config::log::init_quiet_logging();
+    crate::config::log::init_logging_at("warn");
     let failed = |message: String| (Exit::Failed, message);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -102,7 +102,7 @@ fn demo(args: &DemoArgs) -> Result<(), Failure> {
     });
     runtime.spawn(stop_later(args.run_for, stop_producer, Arc::clone(&stop)));
 
-    let ended = ingest(&broker.address(), &sql, &stop, screen);
+    let ended = ingest(&sql, &stop, screen);
     // The job ends first or last: what the producer still sends is not waited for.
     stop.store(true, Ordering::Relaxed);
     stop_api.send_replace(true);
@@ -119,14 +119,14 @@ fn demo(args: &DemoArgs) -> Result<(), Failure> {
     }
 }
 
-fn ingest(broker: &str, sql: &SqlFile, stop: &Arc<AtomicBool>, mut screen: Screen) -> Result<(), Failure> {
+fn ingest(sql: &SqlFile, stop: &Arc<AtomicBool>, mut screen: Screen) -> Result<(), Failure> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let options = IngestOptions::for_demo("ohlc", threads, Trigger::ProcessingTime(Duration::from_secs(1)));
+    let options = IngestOptions::plain("ohlc", threads, Trigger::ProcessingTime(Duration::from_secs(1)));
     let metrics = IngestMetrics::default();
     let mut show = |report: &ProgressReport| screen.show(report);
     let ended = launch::launch(&options, sql, stop, &metrics, &mut show);
     let summary: Option<Summary> = ended.map_err(|error| (error.exit(), error.to_string()))?;
-    screen.goodbye(summary.as_ref(), broker);
+    screen.goodbye(summary.as_ref());
     Ok(())
 }
 

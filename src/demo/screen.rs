@@ -69,7 +69,7 @@ impl Screen {
     }
 
     /// Says what was done.
-    pub fn goodbye(&self, summary: Option<&Summary>, _broker: &str) {
+    pub fn goodbye(&self, summary: Option<&Summary>) {
         if self.terminal {
             println!();
         }

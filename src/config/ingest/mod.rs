@@ -46,7 +46,7 @@ pub struct IngestOptions {
     /// When micro-batches are committed, and whether the run ends.
     pub trigger: Trigger,
     /// Where reading starts when there is no checkpoint.
-    pub starting_offsets: StartingOffsets,
+    pub starting_offsets: Option<StartingOffsets>,
     /// Messages that one trigger reads at most; `None`: no limit.
     pub max_offsets_per_trigger: Option<u64>,
     /// Whether the job refuses to start when offsets that it needs are gone.
@@ -96,9 +96,7 @@ impl IngestOptions {
             sql_path: args.sql,
             checkpoint_location: properties.read(known::CHECKPOINT_LOCATION, values::local_path)?,
             trigger,
-            starting_offsets: properties
-                .read(known::STARTING_OFFSETS, values::starting_offsets)?
-                .unwrap_or(StartingOffsets::Earliest),
+            starting_offsets: properties.read(known::STARTING_OFFSETS, values::starting_offsets)?,
             max_offsets_per_trigger: properties.read(known::MAX_OFFSETS, values::positive)?,
             fail_on_data_loss: properties
                 .read(known::FAIL_ON_DATA_LOSS, values::boolean)?
@@ -115,6 +113,25 @@ impl IngestOptions {
             verbose: args.verbose,
         };
         Ok((options, warnings))
+    }
+
+    /// The options of a job that has no command line.
+    pub fn plain(name: &str, threads: usize, trigger: Trigger) -> IngestOptions {
+        IngestOptions {
+            name: name.to_owned(),
+            threads,
+            sql_path: PathBuf::new(),
+            checkpoint_location: None,
+            trigger,
+            starting_offsets: None,
+            max_offsets_per_trigger: None,
+            fail_on_data_loss: true,
+            max_future_skew: DEFAULT_MAX_FUTURE_SKEW,
+            vars: BTreeMap::new(),
+            kafka_environment: Vec::new(),
+            kafka_conf: Vec::new(),
+            verbose: false,
+        }
     }
 
     /// The value of a variable of the SQL file: `spark.stockpulse.var.NAME`, else the environment, in

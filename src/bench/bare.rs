@@ -36,7 +36,8 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), BenchError> {
     Ok(())
 }
 
-fn count(args: &BenchArgs) -> Result<Counted, BenchError> {
+/// Reads the topic from its first to its present end.
+pub(super) fn count(args: &BenchArgs) -> Result<Counted, BenchError> {
     let failed = |error: KafkaError| BenchError::kafka("reading the topic", &args.broker, &error);
     let topic = args.topic_name();
     let mut config = client_config(args)?;
@@ -60,21 +61,19 @@ fn count(args: &BenchArgs) -> Result<Counted, BenchError> {
         messages: 0,
         bytes: 0,
     };
-    let mut since_read = Instant::now();
+    let mut quiet_since = None;
     while !ends.is_empty() {
         let Some(message) = consumer.poll(Duration::from_millis(100)) else {
-            if since_read.elapsed() > STALL_TIMEOUT {
+            if quiet_since.get_or_insert_with(Instant::now).elapsed() > STALL_TIMEOUT {
                 let text = format!("topic {topic} at {} has stopped coming", args.broker);
                 return Err(BenchError::Failed(text));
             }
             continue;
         };
+        quiet_since = None;
         let message = message.map_err(failed)?;
         counted.messages += 1;
         counted.bytes += (message.key_len() + message.payload_len()) as u64;
-        if counted.messages % 4_096 == 0 {
-            since_read = Instant::now();
-        }
         let partition = message.partition();
         if ends
             .get(&partition)

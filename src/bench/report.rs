@@ -121,6 +121,9 @@ impl Spread {
     }
 }
 
+/// A row of the table: its name, unit, digits after the point, and where its numbers are.
+type Row = (&'static str, f64, usize, fn(&Summary) -> Option<Spread>);
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -146,7 +149,7 @@ impl fmt::Display for Report {
             self.summary(|round| round.ingest),
         ];
         writeln!(f, "{:<20}{:<26}stockpulse", "", "bare consumer")?;
-        let rows: [(&str, f64, usize, fn(&Summary) -> Option<Spread>); 5] = [
+        let rows: [Row; 5] = [
             ("wall s", 1.0, 2, |s| s.wall_s),
             ("CPU s", 1.0, 2, |s| s.cpu_s),
             ("M ticks/s", 1e6, 2, |s| s.ticks_per_s),
@@ -175,7 +178,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             shown.push(',');
         }
         shown.push(digit);

@@ -20,8 +20,8 @@ use crate::config::bench::BenchArgs;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for the last messages to be delivered.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long a topic that was just made may take to show up.
-const NEW_TOPIC_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a topic may take to be gone, or to show up.
+const TOPIC_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A topic that holds exactly the frames to measure.
 pub(super) struct Topic {
@@ -44,34 +44,42 @@ pub(super) fn client_config(args: &BenchArgs) -> Result<ClientConfig, BenchError
 }
 
 impl Topic {
-    /// The topic as the options want it, generated if the broker has none of its name.
+    /// The topic as the options want it, generated if it is empty or the broker has none of its name.
     pub(super) fn ready(args: &BenchArgs) -> Result<Topic, BenchError> {
         let frames = args.frames().map_err(BenchError::Usage)?;
         let name = args.topic_name();
         let config = client_config(args)?;
         let found = bounds(&config, &args.broker, &name)?;
+        let held: i64 = found.iter().map(|(_, low, high)| high - low).sum();
         let mut topic = Topic {
             name,
             frames,
             made: None,
         };
-        if found.is_empty() {
-            create(args, &config, &topic.name)?;
-            topic.made = Some((config.clone(), args.broker.clone()));
-            generate(args, &config, &topic).inspect_err(|_| topic.leave(false))?;
+        if u64::try_from(held) == Ok(frames) && found.len() == args.partitions as usize {
             return Ok(topic);
         }
-        let held: i64 = found.iter().map(|(_, low, high)| high - low).sum();
-        if u64::try_from(held) != Ok(frames) || found.len() != args.partitions as usize {
-            return Err(BenchError::Usage(format!(
-                "topic {} at {} holds {held} messages in {} partitions, not the {frames} in {} that \
-                 are to be measured: delete it, or choose another with --topic",
-                topic.name,
-                args.broker,
-                found.len(),
-                args.partitions
-            )));
+        if held == 0 && found.len() == args.partitions as usize {
+            generate(args, &config, &topic)?;
+            return Ok(topic);
         }
+        if !found.is_empty() {
+            let (name, broker) = (&topic.name, &args.broker);
+            if args.topic.is_some() {
+                return Err(BenchError::Usage(format!(
+                    "topic {name} at {broker} holds {held} messages in {} partitions, not the \
+                     {frames} in {} that are to be measured: delete it, or choose another with \
+                     --topic",
+                    found.len(),
+                    args.partitions
+                )));
+            }
+            eprintln!("topic {name} at {broker} is not whole: it is made anew");
+            delete(&config, name).map_err(|e| BenchError::kafka("deleting", broker, &e))?;
+        }
+        create(args, &config, &topic.name)?;
+        topic.made = Some((config.clone(), args.broker.clone()));
+        generate(args, &config, &topic).inspect_err(|_| topic.leave(false))?;
         Ok(topic)
     }
 
@@ -81,10 +89,7 @@ impl Topic {
         let Some((config, broker)) = self.made.as_ref().filter(|_| !keep) else {
             return;
         };
-        let names = [self.name.as_str()];
-        let deleted = admin(config).and_then(|(client, runtime)| {
-            runtime.block_on(client.delete_topics(&names, &AdminOptions::new()))
-        });
+        let deleted = delete(config, &self.name);
         if let Err(error) = deleted {
             eprintln!(
                 "topic {} at {broker} could not be deleted: {error}",
@@ -123,6 +128,17 @@ pub(super) fn bounds(
         .collect()
 }
 
+fn delete(config: &ClientConfig, name: &str) -> KafkaResult<()> {
+    let (client, runtime) = admin(config)?;
+    let options = AdminOptions::new().operation_timeout(Some(ANSWER_TIMEOUT));
+    let results = runtime.block_on(client.delete_topics(&[name], &options))?;
+    results.into_iter().try_for_each(|result| {
+        result
+            .map(drop)
+            .map_err(|(_, code)| KafkaError::AdminOp(code))
+    })
+}
+
 fn create(args: &BenchArgs, config: &ClientConfig, name: &str) -> Result<(), BenchError> {
     let failed = |error: KafkaError| BenchError::kafka("making the topic", &args.broker, &error);
     let (client, runtime) = admin(config).map_err(failed)?;
@@ -132,15 +148,23 @@ fn create(args: &BenchArgs, config: &ClientConfig, name: &str) -> Result<(), Ben
         .set("retention.ms", "-1")
         .set("retention.bytes", "-1");
     let options = AdminOptions::new().operation_timeout(Some(ANSWER_TIMEOUT));
-    let results = runtime
-        .block_on(client.create_topics([&new], &options))
-        .map_err(failed)?;
-    for result in results {
-        result.map_err(|(_, code)| failed(KafkaError::AdminOp(code)))?;
-    }
     let since = Instant::now();
+    loop {
+        let results = runtime
+            .block_on(client.create_topics([&new], &options))
+            .map_err(failed)?;
+        let refused = results.into_iter().find_map(Result::err);
+        match refused {
+            None => break,
+            // One of this name is still being deleted.
+            Some((_, RDKafkaErrorCode::TopicAlreadyExists)) if since.elapsed() < TOPIC_TIMEOUT => {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            Some((_, code)) => return Err(failed(KafkaError::AdminOp(code))),
+        }
+    }
     while bounds_if_known(config, &args.broker, name)?.len() != args.partitions as usize {
-        if since.elapsed() > NEW_TOPIC_TIMEOUT {
+        if since.elapsed() > TOPIC_TIMEOUT {
             let text = format!(
                 "topic {name} was made at {} but does not show up",
                 args.broker
@@ -236,5 +260,66 @@ fn generate(args: &BenchArgs, config: &ClientConfig, topic: &Topic) -> Result<()
             "{count} of {total} messages were not delivered to topic {name} at {}",
             args.broker
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::bare::count;
+    use crate::broker::EmbeddedBroker;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Bench {
+        #[command(flatten)]
+        args: BenchArgs,
+    }
+
+    fn args(broker: &EmbeddedBroker, more: &[&str]) -> BenchArgs {
+        let address = broker.address();
+        let given = [
+            "bench", "--broker", &address, "--topic", "t", "--ticks", "5000",
+        ];
+        Bench::parse_from(given.iter().chain(more)).args
+    }
+
+    /// The embedded broker makes no topics on request, so an empty one is there beforehand.
+    #[test]
+    fn what_is_generated_is_what_a_bare_consumer_counts() {
+        let broker = EmbeddedBroker::start("t", 4, None).unwrap();
+        let args_4 = args(&broker, &[]);
+        Topic::ready(&args_4).unwrap();
+        let ready = Topic::ready(&args_4).unwrap();
+        assert_eq!(
+            (ready.name.as_str(), ready.frames, ready.made.is_some()),
+            ("t", 1_000, false)
+        );
+        let mut frames = Frames::new(1_000, 5, 50);
+        let mut bytes = 0;
+        while let Some((key, payload)) = frames.next_frame() {
+            bytes += (key.len() + payload.len()) as u64;
+        }
+        let counted = count(&args_4).unwrap();
+        assert_eq!((counted.messages, counted.bytes), (1_000, bytes));
+        let other = Topic::ready(&args(&broker, &["--ticks-per-frame", "4"]))
+            .err()
+            .unwrap();
+        assert!(matches!(other, BenchError::Usage(_)), "{other}");
+        let usage = other.to_string();
+        assert!(
+            usage.contains("holds 1000 messages") && usage.contains("not the 1250"),
+            "{usage}"
+        );
+    }
+
+    #[test]
+    fn no_broker_is_said_so() {
+        let broker = EmbeddedBroker::start("t", 1, None).unwrap();
+        let args = args(&broker, &[]);
+        drop(broker);
+        let error = Topic::ready(&args).err().unwrap();
+        assert!(matches!(error, BenchError::Unreachable(_)), "{error}");
+        assert!(error.to_string().contains(&args.broker), "{error}");
     }
 }

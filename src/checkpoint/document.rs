@@ -94,7 +94,10 @@ mod tests {
             job: "ohlc".to_owned(),
             epoch: Epoch(12),
             topic: "raw_ticks".to_owned(),
-            emitted: Watermark(1_569_888_060_000_000_000),
+            emitted: BTreeMap::from([(
+                "ohlc".to_owned(),
+                crate::checkpoint::Emitted(Watermark(1_569_888_060_000_000_000)),
+            )]),
             partitions: BTreeMap::from([
                 (0, state(0, i64::MIN, replay(0, i64::MIN))),
                 (1, state(17, -1, replay(3, i64::MIN))),
@@ -115,13 +118,15 @@ mod tests {
     fn a_document_is_readable_and_reads_back() {
         let text = encode(&checkpoint());
         expect![[r#"
-            {"version":1,"crc32":"be9ef13f","body":{
+            {"version":1,"crc32":"0be22660","body":{
               "job": "ohlc",
               "epoch": 12,
               "topic": "raw_ticks",
               "emitted": {
-                "ns": 1569888060000000000,
-                "utc": "2019-10-01T00:01:00Z"
+                "ohlc": {
+                  "ns": 1569888060000000000,
+                  "utc": "2019-10-01T00:01:00Z"
+                }
               },
               "partitions": {
                 "0": {

@@ -39,6 +39,11 @@ pub struct ReplayPoint {
     pub watermark: Watermark,
 }
 
+/// End of the last window that was emitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Emitted(#[serde(with = "instant")] pub Watermark);
+
 /// A file that a commit makes visible: staged under one name, published under another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
@@ -63,9 +68,8 @@ pub struct Checkpoint {
     pub epoch: Epoch,
     /// The topic that was read.
     pub topic: String,
-    /// Windows that end at or before this have been emitted.
-    #[serde(with = "instant")]
-    pub emitted: Watermark,
+    /// Per table of the SQL: windows that end at or before this have been emitted.
+    pub emitted: BTreeMap<String, Emitted>,
     /// Per partition where reading stands.
     pub partitions: BTreeMap<Partition, PartitionState>,
     /// Files that this commit publishes.

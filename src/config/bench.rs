@@ -21,8 +21,9 @@ pub struct BenchArgs {
     )]
     pub broker: String,
 
-    /// Topic of the generated ticks; made if the broker has none of this name, and then deleted
-    /// again at the end. The default name says what is in it, and begins with stockpulse-bench
+    /// Topic of the generated ticks; filled if it is empty, made if the broker has none of this name,
+    /// and then deleted again at the end. The default name says what is in it, and begins with
+    /// stockpulse-bench
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,
 

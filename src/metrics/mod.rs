@@ -1,3 +1,4 @@
 //! Every metric, a method each.
 
+pub mod ingest;
 pub mod producer;

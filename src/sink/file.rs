@@ -69,7 +69,11 @@ impl FileFormat {
         let file = File::create(path)?;
         let mut writer =
             ArrowWriter::try_new_with_options(file, Arc::clone(&self.schema), options)?;
-        writer.write(&batch)?;
+        // In pieces: the writer looks at the size of a row group between them.
+        for start in (0..batch.num_rows()).step_by(PAGE_ROWS) {
+            let rows = PAGE_ROWS.min(batch.num_rows() - start);
+            writer.write(&batch.slice(start, rows))?;
+        }
         let file = writer.into_inner()?;
         durable::sync_file(&file)?;
         Ok((batch.num_rows() as u64, file.metadata()?.len()))
@@ -161,8 +165,9 @@ fn properties(options: &ParquetOptions, schema: &Schema, long: bool) -> WriterPr
         } else {
             EnabledStatistics::Chunk
         });
-    if let Some(rows) = options.row_group_rows {
-        properties = properties.set_max_row_group_row_count(Some(rows.max(1)));
+    if let Some(bytes) = options.row_group_bytes {
+        properties = properties
+            .set_max_row_group_bytes(Some(usize::try_from(bytes).unwrap_or(usize::MAX).max(1)));
     }
     for field in schema.fields() {
         let column = ColumnPath::new(vec![field.name().clone()]);

@@ -42,8 +42,8 @@ pub struct ParquetOptions {
     pub time_pattern: Option<String>,
     /// Codec.
     pub compression: Compression,
-    /// Rows a row group at most; `None`: the library's default.
-    pub row_group_rows: Option<usize>,
+    /// Bytes a row group at most; `None`: the library's default.
+    pub row_group_bytes: Option<u64>,
     /// Goes before the job's name in file names.
     pub filename_prefix: Option<String>,
     /// Columns that rows are sorted by, ascending, in this order.

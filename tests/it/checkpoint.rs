@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use stockpulse::checkpoint::{
-    Checkpoint, CheckpointError, CheckpointStore, PartitionState, ReplayPoint,
+    Checkpoint, CheckpointError, CheckpointStore, Emitted, PartitionState, ReplayPoint,
 };
 use stockpulse::model::{Counts, Epoch, Watermark};
 use tempfile::TempDir;
@@ -24,7 +24,7 @@ fn checkpoint(epoch: u64) -> Checkpoint {
         job: "ohlc".to_owned(),
         epoch: Epoch(epoch),
         topic: "raw_ticks".to_owned(),
-        emitted: Watermark(next),
+        emitted: BTreeMap::from([("ohlc".to_owned(), Emitted(Watermark(next)))]),
         partitions: BTreeMap::from([(0, state)]),
         files: Vec::new(),
         counts: Counts::default(),
@@ -118,7 +118,8 @@ fn a_damaged_newest_one_is_refused_although_an_older_one_is_good() {
     let edit = |text: &str| text.replace("\"next\": 20", "\"next\": 21");
     let newer = |text: &str| text.replace("{\"version\":1", "{\"version\":2");
     let wipe = |_: &str| String::new();
-    let cases: [(&dyn Fn(&str) -> String, &str); 4] = [
+    type Damage<'a> = &'a dyn Fn(&str) -> String;
+    let cases: [(Damage<'_>, &str); 4] = [
         (&truncate, "not a whole checkpoint document"),
         (&edit, "edited or damaged"),
         (&newer, "version 2"),

@@ -5,6 +5,7 @@ mod api;
 mod broker;
 mod checkpoint;
 mod decode;
+mod job;
 mod producer;
 mod read;
 mod sink;

@@ -437,3 +437,26 @@ fn a_waiting_reader_wakes_when_the_topic_grows() {
     topic.commit(&offsets(&[(0, 1)]));
     assert_eq!(topic.committed(), offsets(&[(0, 1)]));
 }
+
+#[test]
+fn a_job_ends_although_the_broker_is_gone() {
+    let broker = Broker::with_topic(1);
+    broker.append(0, b"{}", 10);
+    let connected = KafkaTopic::connect(
+        &broker.properties(),
+        TOPIC,
+        GROUP,
+        Duration::from_secs(1),
+        &|| false,
+    );
+    let topic = connected.unwrap().unwrap();
+    let source = topic.open(&offsets(&[(0, 0)])).unwrap();
+    topic.commit(&offsets(&[(0, 1)]));
+    broker.cluster.broker_down(1).unwrap();
+    topic.commit(&offsets(&[(0, 2)]));
+    assert!(matches!(topic.bounds(), Err(SourceError::Unreachable(_))));
+    let start = Instant::now();
+    drop(source);
+    drop(topic);
+    assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
+}

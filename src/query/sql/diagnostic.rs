@@ -37,7 +37,7 @@ pub struct Diagnostic {
     /// What the user can do.
     pub help: Option<String>,
     /// The line of the file with secrets hidden, and where in it the caret goes.
-    pub excerpt: Option<Excerpt>,
+    pub excerpt: Option<Box<Excerpt>>,
 }
 
 /// The line that a [`Diagnostic`] is about.
@@ -174,7 +174,10 @@ impl SourceText {
             column,
             message: message.into(),
             help: None,
-            excerpt: (span.start.line > 0).then(|| self.excerpt(span)).flatten(),
+            excerpt: (span.start.line > 0)
+                .then(|| self.excerpt(span))
+                .flatten()
+                .map(Box::new),
         }
     }
 

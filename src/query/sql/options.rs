@@ -37,7 +37,7 @@ enum Value {
     /// `12`, `-1`, `1.5`
     Number(String),
     /// `true`, `false`
-    Boolean(bool),
+    Boolean,
     /// `interval '1 second'`
     Interval(String),
     /// `[a, 'b']`
@@ -134,8 +134,7 @@ fn value(reader: &mut Reader) -> Result<Value, Diagnostic> {
             Value::List
         }
         Token::Word(word) => match word.keyword {
-            Keyword::TRUE => Value::Boolean(true),
-            Keyword::FALSE => Value::Boolean(false),
+            Keyword::TRUE | Keyword::FALSE => Value::Boolean,
             Keyword::INTERVAL => match reader.parser.next_token().token {
                 Token::SingleQuotedString(text) => Value::Interval(with_unit(reader, text)),
                 _ => {

@@ -5,6 +5,7 @@
 //! Kafka's own tools.
 
 mod ask;
+mod client;
 mod properties;
 mod reader;
 mod reports;
@@ -14,10 +15,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use self::ask::{Asking, Found};
+use self::client::Client;
 use self::reader::KafkaSource;
 use self::reports::Reports;
 use super::{Bounds, Source, SourceError, Topic};
@@ -31,6 +33,9 @@ pub const REACH_TIMEOUT: Duration = Duration::from_secs(30);
 const SAY_EVERY: Duration = Duration::from_secs(30);
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long a topic that was there must be missing to count as gone: a broker that has just
+/// started may not know its topics yet.
+const GONE_AFTER: Duration = Duration::from_secs(5);
 /// Events of librdkafka that are served in passing, at most.
 const EVENTS: usize = 64;
 
@@ -41,7 +46,7 @@ pub struct KafkaTopic {
     timeout: Duration,
     config: ClientConfig,
     /// Asks and commits; it reads nothing.
-    client: BaseConsumer<Reports>,
+    client: Client,
 }
 
 impl KafkaTopic {
@@ -66,7 +71,10 @@ impl KafkaTopic {
             brokers: properties.brokers.clone(),
             name: topic.to_owned(),
             timeout,
-            client: properties::create(&properties::asking_config(&config), Reports::new(topic))?,
+            client: Client::new(properties::create(
+                &properties::asking_config(&config),
+                Reports::new(topic),
+            )?),
             config,
         };
         let Some(partitions) = topic.wait_for_partitions(stop)? else {
@@ -100,13 +108,19 @@ impl KafkaTopic {
 
     /// The topic's partitions now; it can have got more.
     fn partitions(&self) -> Result<Vec<Partition>, SourceError> {
-        match self.asking().partitions(&|| false)? {
-            Some(Found::Partitions(partitions)) => Ok(partitions),
-            Some(Found::Missing) | None => Err(SourceError::DataLoss(format!(
-                "topic {} is gone from Kafka at {}; create it again and fill it, or start over \
-                 with another checkpoint location and output path",
-                self.name, self.brokers
-            ))),
+        let start = Instant::now();
+        loop {
+            if let Some(Found::Partitions(partitions)) = self.asking().partitions(&|| false)? {
+                return Ok(partitions);
+            }
+            if start.elapsed() >= GONE_AFTER {
+                return Err(SourceError::DataLoss(format!(
+                    "topic {} is gone from Kafka at {}; create it again and fill it, or start over \
+                     with another checkpoint location and output path",
+                    self.name, self.brokers
+                )));
+            }
+            let _ = self.client.poll(LOOK_EVERY);
         }
     }
 
@@ -144,7 +158,9 @@ impl Topic for KafkaTopic {
         let bounds = self.bounds()?;
         super::check_retained(&self.name, start, &bounds)?;
         let config = properties::reader_config(&self.config, start.0.len(), bounds.len());
-        let client: BaseConsumer<Reports> = properties::create(&config, Reports::new(&self.name))?;
+        // One context for all clients of the topic: trouble with the broker is said once.
+        let reports = Reports::clone(self.client.context());
+        let client = Client::new(properties::create(&config, reports)?);
         client.assign(&self.list(start)).map_err(|error| {
             SourceError::Failed(format!("cannot start to read topic {}: {error}", self.name))
         })?;
@@ -152,8 +168,8 @@ impl Topic for KafkaTopic {
         Ok(Box::new(source))
     }
 
-    /// Sent in the background; librdkafka sees the last one off when the topic is dropped, for
-    /// some seconds if the broker is away.
+    /// Sent in the background; the last one is waited for when the topic is dropped, some seconds
+    /// at the most.
     fn commit(&self, offsets: &Offsets) {
         for _ in 0..EVENTS {
             if self.client.poll(Duration::ZERO).is_none() {

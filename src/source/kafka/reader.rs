@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::ask::{Asking, denied};
-use super::reports::Reports;
+use super::client::Client;
 use super::verdict::{Verdict, judge};
 use crate::model::{FrameRef, Offsets, Partition};
 use crate::source::{Bounds, Event, Source, SourceError, check_retained};
@@ -18,7 +18,7 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reads some partitions of a topic.
 pub(super) struct KafkaSource {
-    client: BaseConsumer<Reports>,
+    client: Client,
     brokers: String,
     topic: String,
     places: BTreeMap<Partition, Place>,
@@ -34,7 +34,7 @@ struct Place {
 impl KafkaSource {
     /// A source over a consumer that was assigned `start`, in a topic that retained `bounds`.
     pub(super) fn new(
-        client: BaseConsumer<Reports>,
+        client: Client,
         brokers: &str,
         topic: &str,
         start: &Offsets,

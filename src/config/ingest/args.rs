@@ -1,0 +1,60 @@
+//! The command line of `stockpulse-ingest`.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+const AFTER_HELP: &str = "\
+Properties (--conf, or the properties file):
+  spark.sql.streaming.checkpointLocation   where checkpoints are kept (default: beside the data)
+  spark.stockpulse.trigger                 availableNow, or a time such as 1 second (the default)
+  spark.stockpulse.startingOffsets         earliest (default), latest, or {\"topic\":{\"0\":23,\"1\":-2}};
+                                           -2 is earliest, -1 latest; without a checkpoint only
+  spark.stockpulse.maxOffsetsPerTrigger    messages that one trigger reads at most (default: no limit)
+  spark.stockpulse.failOnDataLoss          refuse to start when needed offsets are gone (default: true)
+  spark.stockpulse.maxFutureSkew           event times further than this in the future of their Kafka
+                                           timestamp are rejected (default: 10 minutes)
+  spark.stockpulse.var.NAME                value of {{ NAME }} in the SQL file; it beats the environment,
+                                           which beats .env, which beats the default in the file
+  spark.kafka.PROPERTY                     any librdkafka property; it beats the SQL file's options
+  spark.master, spark.app.name             as --master and --name
+
+Exit codes: 0 done, or stopped by a signal after a last commit; 1 anything else; 2 usage;
+3 SQL refused; 4 Kafka unreachable; 5 checkpoint or output belongs to another query;
+6 data loss; 7 output not writable.";
+
+/// Runs a SQL file as a streaming job: Kafka in, Parquet out.
+///
+/// A flag beats --conf, which beats the properties file. Deliberately without Debug: a property may be
+/// a password.
+#[derive(Clone, Parser)]
+#[command(name = "stockpulse-ingest", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct IngestArgs {
+    /// The SQL file, such as sql/ohlc.sql
+    #[arg(value_name = "SQL_FILE")]
+    pub sql: PathBuf,
+
+    /// local[N]: N worker threads, local[*]: one for each CPU, local: one [default: local[*]]
+    #[arg(long, value_name = "MASTER")]
+    pub master: Option<String>,
+
+    /// The job's name, also of its consumer group [default: the SQL file's name without .sql]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// A property, see below; can be repeated, the last one of a name wins
+    #[arg(long, short, value_name = "NAME=VALUE")]
+    pub conf: Vec<String>,
+
+    /// A file of properties as spark-defaults.conf: name value, or name=value, # begins a comment
+    #[arg(long, value_name = "FILE")]
+    pub properties_file: Option<PathBuf>,
+
+    /// Read what the topic holds now, then end: --conf spark.stockpulse.trigger=availableNow
+    #[arg(long)]
+    pub available_now: bool,
+
+    /// Say what the configuration amounts to, and log more
+    #[arg(long, short)]
+    pub verbose: bool,
+}

@@ -1,0 +1,240 @@
+//! The configuration of `stockpulse-ingest`, in spark-submit's shape.
+//!
+//! A flag beats `--conf`, which beats the properties file, which beats the default. [`args`] is the command
+//! line, `properties` reads names and values, `values` reads what each value means.
+
+pub mod args;
+mod properties;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use args::IngestArgs;
+use properties::{Properties, known};
+pub use values::{StartingOffsets, Trigger};
+
+use super::kafka::KafkaProperties;
+use super::secret::Secret;
+
+/// Log lines and files carry the job's name; it is at most this long.
+pub(crate) const LONGEST_NAME: usize = 100;
+/// How far an event time may be in the future of its Kafka timestamp, unless told otherwise.
+const DEFAULT_MAX_FUTURE_SKEW: Duration = Duration::from_secs(10 * 60);
+/// Least time between two micro-batches' commits, unless told otherwise.
+const DEFAULT_TRIGGER: Duration = Duration::from_secs(1);
+/// A list of librdkafka properties for every binary.
+pub const KAFKA_PROPERTIES: &str = "KAFKA_PROPERTIES";
+
+/// A wrong command line or configuration value: what is wrong and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// How a job is run. What it computes is in the SQL file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngestOptions {
+    /// The job's name: letters, digits, `-`, `_`, `.`; it begins with a letter or digit.
+    pub name: String,
+    /// Worker threads, 1 and more.
+    pub threads: usize,
+    /// The SQL file.
+    pub sql_path: PathBuf,
+    /// Where checkpoints are kept; `None`: beside the data.
+    pub checkpoint_location: Option<PathBuf>,
+    /// When micro-batches are committed, and whether the run ends.
+    pub trigger: Trigger,
+    /// Where reading starts when there is no checkpoint.
+    pub starting_offsets: Option<StartingOffsets>,
+    /// Messages that one trigger reads at most; `None`: no limit.
+    pub max_offsets_per_trigger: Option<u64>,
+    /// Whether the job refuses to start when offsets that it needs are gone.
+    pub fail_on_data_loss: bool,
+    /// An event time further in the future of its Kafka timestamp than this is rejected.
+    pub max_future_skew: Duration,
+    /// Values of the SQL file's variables from `spark.stockpulse.var.NAME`.
+    pub vars: BTreeMap<String, String>,
+    /// librdkafka properties from `KAFKA_PROPERTIES`: the SQL file's options beat them.
+    pub kafka_environment: Vec<(String, Secret)>,
+    /// librdkafka properties from `spark.kafka.*`: they beat the SQL file's options.
+    pub kafka_conf: Vec<(String, Secret)>,
+    /// Whether to say more.
+    pub verbose: bool,
+}
+
+impl IngestOptions {
+    /// Makes the options of a command line.
+    ///
+    /// `properties_file` is the text of `--properties-file`, `environment` gives environment variables,
+    /// `cpus` is what `local[*]` means. Also returns what has no effect, a sentence each.
+    ///
+    /// # Errors
+    /// The first value that is wrong.
+    pub fn resolve(
+        args: IngestArgs,
+        properties_file: Option<&str>,
+        environment: &dyn Fn(&str) -> Option<String>,
+        cpus: usize,
+    ) -> Result<(IngestOptions, Vec<String>), UsageError> {
+        let mut properties = Properties::default();
+        if let (Some(text), Some(path)) = (properties_file, &args.properties_file) {
+            properties.add_file(path, text);
+        }
+        properties.add_conf(&args.conf)?;
+        let warnings = properties.check_names()?;
+        let name = values::job_name(args.name.as_deref(), &properties, &args.sql)?;
+        let threads = values::threads(args.master.as_deref(), &properties, cpus)?;
+        let trigger = match (args.available_now, properties.get(known::TRIGGER)) {
+            (true, _) => Trigger::AvailableNow,
+            (false, Some(property)) => values::trigger(&property)?,
+            (false, None) => Trigger::ProcessingTime(DEFAULT_TRIGGER),
+        };
+        let options = IngestOptions {
+            name,
+            threads,
+            sql_path: args.sql,
+            checkpoint_location: properties.read(known::CHECKPOINT_LOCATION, values::local_path)?,
+            trigger,
+            starting_offsets: properties.read(known::STARTING_OFFSETS, values::starting_offsets)?,
+            max_offsets_per_trigger: properties.read(known::MAX_OFFSETS, values::positive)?,
+            fail_on_data_loss: properties
+                .read(known::FAIL_ON_DATA_LOSS, values::boolean)?
+                .unwrap_or(true),
+            max_future_skew: properties
+                .read(known::MAX_FUTURE_SKEW, values::duration)?
+                .unwrap_or(DEFAULT_MAX_FUTURE_SKEW),
+            vars: properties.below(known::VAR_PREFIX).collect(),
+            kafka_environment: kafka_environment(environment)?,
+            kafka_conf: properties
+                .below(known::KAFKA_PREFIX)
+                .map(|(name, value)| (name, Secret::new(value)))
+                .collect(),
+            verbose: args.verbose,
+        };
+        Ok((options, warnings))
+    }
+
+    /// The options of a job that has no command line.
+    pub fn plain(name: &str, threads: usize, trigger: Trigger) -> IngestOptions {
+        IngestOptions {
+            name: name.to_owned(),
+            threads,
+            sql_path: PathBuf::new(),
+            checkpoint_location: None,
+            trigger,
+            starting_offsets: None,
+            max_offsets_per_trigger: None,
+            fail_on_data_loss: true,
+            max_future_skew: DEFAULT_MAX_FUTURE_SKEW,
+            vars: BTreeMap::new(),
+            kafka_environment: Vec::new(),
+            kafka_conf: Vec::new(),
+            verbose: false,
+        }
+    }
+
+    /// The value of a variable of the SQL file: `spark.stockpulse.var.NAME`, else the environment, in
+    /// which `.env` is; a variable that is set to nothing there counts as not set.
+    pub fn variable(
+        &self,
+        name: &str,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<String> {
+        let from_environment = || environment(name).filter(|value| !value.is_empty());
+        self.vars.get(name).cloned().or_else(from_environment)
+    }
+
+    /// Variables that were given and that the SQL file does not have.
+    pub fn unused_vars<'a>(&'a self, used: &BTreeSet<String>) -> Vec<&'a str> {
+        self.vars
+            .keys()
+            .filter(|name| !used.contains(*name))
+            .map(String::as_str)
+            .collect()
+    }
+
+    /// How Kafka is reached: `KAFKA_PROPERTIES`, then the SQL file's options, then `spark.kafka.*`; the
+    /// later beats the earlier. `brokers` is the SQL file's `bootstrap_servers`.
+    pub fn kafka(&self, brokers: &str, sql: &[(String, Secret)]) -> KafkaProperties {
+        let mut kafka = KafkaProperties::new(brokers);
+        for (name, value) in &self.kafka_environment {
+            kafka.set(name.as_str(), value.reveal());
+        }
+        // The environment's brokers reach the SQL file as a variable, if the file wants them.
+        kafka.brokers = brokers.to_owned();
+        for (name, value) in sql.iter().chain(&self.kafka_conf) {
+            kafka.set(name.as_str(), value.reveal());
+        }
+        kafka
+    }
+
+    /// The options, a line each, without values that may be secret.
+    pub fn describe(&self) -> String {
+        let names = |pairs: &[(String, Secret)]| {
+            let names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
+            names.join(", ")
+        };
+        let vars: Vec<&str> = self.vars.keys().map(String::as_str).collect();
+        let checkpoint = match &self.checkpoint_location {
+            Some(path) => path.display().to_string(),
+            None => "beside the data".to_owned(),
+        };
+        format!(
+            "sql file                {}\n\
+             name                    {}\n\
+             master                  local[{}]\n\
+             checkpointLocation      {checkpoint}\n\
+             trigger                 {:?}\n\
+             startingOffsets         {:?}\n\
+             maxOffsetsPerTrigger    {:?}\n\
+             failOnDataLoss          {}\n\
+             maxFutureSkew           {:?}\n\
+             variables               {}\n\
+             Kafka properties        {}\n\
+             {KAFKA_PROPERTIES}        {}",
+            self.sql_path.display(),
+            self.name,
+            self.threads,
+            self.trigger,
+            self.starting_offsets,
+            self.max_offsets_per_trigger,
+            self.fail_on_data_loss,
+            self.max_future_skew,
+            vars.join(", "),
+            names(&self.kafka_conf),
+            names(&self.kafka_environment),
+        )
+    }
+}
+
+fn kafka_environment(
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<(String, Secret)>, UsageError> {
+    let list = environment(KAFKA_PROPERTIES).unwrap_or_default();
+    let pairs = KafkaProperties::parse_list(&list)
+        .map_err(|error| UsageError(format!("{KAFKA_PROPERTIES}: {error}")))?;
+    Ok(pairs
+        .into_iter()
+        .map(|(name, value)| (name, Secret::new(value)))
+        .collect())
+}
+
+/// The properties file's text, if one is given.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_properties_file(path: Option<&Path>) -> Result<Option<String>, UsageError> {
+    path.map(|path| {
+        std::fs::read_to_string(path).map_err(|error| {
+            UsageError(format!(
+                "--properties-file {} cannot be read: {error}",
+                path.display()
+            ))
+        })
+    })
+    .transpose()
+}
+
+#[cfg(test)]
+mod tests;

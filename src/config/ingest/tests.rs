@@ -1,0 +1,285 @@
+//! Precedence and meaning of flags and properties.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use expect_test::{Expect, expect};
+
+use super::args::IngestArgs;
+use super::*;
+
+const CPUS: usize = 6;
+
+fn no_environment(_: &str) -> Option<String> {
+    None
+}
+
+fn resolve(line: &[&str], file: Option<&str>) -> Result<(IngestOptions, Vec<String>), UsageError> {
+    let mut words = vec!["stockpulse-ingest", "sql/ohlc.sql"];
+    if file.is_some() {
+        words.extend(["--properties-file", "job.conf"]);
+    }
+    words.extend(line);
+    let args = IngestArgs::try_parse_from(words).expect("a command line");
+    IngestOptions::resolve(args, file, &no_environment, CPUS)
+}
+
+fn options(line: &[&str], file: Option<&str>) -> IngestOptions {
+    resolve(line, file).expect("options").0
+}
+
+fn check_error(line: &[&str], file: Option<&str>, expected: Expect) {
+    expected.assert_eq(&resolve(line, file).unwrap_err().0);
+}
+
+#[test]
+fn defaults() {
+    let (options, warnings) = resolve(&[], None).unwrap();
+    assert_eq!(
+        options,
+        IngestOptions {
+            name: "ohlc".to_owned(),
+            threads: CPUS,
+            sql_path: PathBuf::from("sql/ohlc.sql"),
+            checkpoint_location: None,
+            trigger: Trigger::ProcessingTime(Duration::from_secs(1)),
+            starting_offsets: StartingOffsets::Earliest,
+            max_offsets_per_trigger: None,
+            fail_on_data_loss: true,
+            max_future_skew: Duration::from_secs(600),
+            vars: BTreeMap::new(),
+            kafka_environment: vec![],
+            kafka_conf: vec![],
+            verbose: false,
+        }
+    );
+    assert!(warnings.is_empty());
+}
+
+#[test]
+fn a_flag_beats_conf_which_beats_the_file() {
+    let file =
+        "spark.master local[2]\nspark.app.name=from-file\nspark.stockpulse.trigger 2 seconds\n";
+    let from_file = options(&[], Some(file));
+    assert_eq!(
+        (from_file.threads, from_file.name.as_str()),
+        (2, "from-file")
+    );
+    assert_eq!(
+        from_file.trigger,
+        Trigger::ProcessingTime(Duration::from_secs(2))
+    );
+
+    let conf = [
+        "--conf",
+        "spark.master=local[3]",
+        "-c",
+        "spark.app.name=conf",
+        "--conf",
+        "spark.stockpulse.trigger=500 milliseconds",
+    ];
+    let from_conf = options(&conf, Some(file));
+    assert_eq!((from_conf.threads, from_conf.name.as_str()), (3, "conf"));
+    assert_eq!(
+        from_conf.trigger,
+        Trigger::ProcessingTime(Duration::from_millis(500))
+    );
+
+    let mut all = conf.to_vec();
+    all.extend(["--master", "local[4]", "--name", "flag", "--available-now"]);
+    let from_flags = options(&all, Some(file));
+    assert_eq!((from_flags.threads, from_flags.name.as_str()), (4, "flag"));
+    assert_eq!(from_flags.trigger, Trigger::AvailableNow);
+}
+
+#[test]
+fn the_last_conf_of_a_name_wins() {
+    let line = ["--conf", "spark.app.name=a", "--conf", "spark.app.name=b"];
+    assert_eq!(options(&line, None).name, "b");
+}
+
+#[test]
+fn the_properties_file_is_as_sparks() {
+    let file = "# a comment\n\n  spark.sql.streaming.checkpointLocation   file:///data/check\n\
+        spark.stockpulse.startingOffsets={\"raw_ticks\":{\"0\":23,\"1\":-2}}\n\
+        spark.stockpulse.maxOffsetsPerTrigger: 5000\nspark.stockpulse.failOnDataLoss\tFALSE\n\
+        spark.stockpulse.var.WHERE = price > 1 # not a comment\nspark.kafka.sasl.password hunter2\n\
+        spark.stockpulse.maxFutureSkew=1 hour\r\n! another comment\n";
+    let options = options(&[], Some(file));
+    assert_eq!(
+        options.checkpoint_location,
+        Some(PathBuf::from("/data/check"))
+    );
+    let StartingOffsets::Map(map) = &options.starting_offsets else {
+        panic!("{:?}", options.starting_offsets);
+    };
+    assert_eq!(
+        map["raw_ticks"],
+        BTreeMap::from([(0, 23), (1, StartingOffsets::EARLIEST)])
+    );
+    assert_eq!(options.max_offsets_per_trigger, Some(5000));
+    assert!(!options.fail_on_data_loss);
+    assert_eq!(options.vars["WHERE"], "price > 1 # not a comment");
+    assert_eq!(
+        options.kafka_conf,
+        [("sasl.password".to_owned(), Secret::new("hunter2"))]
+    );
+    assert_eq!(options.max_future_skew, Duration::from_secs(3600));
+    let shown = format!("{options:?}\n{}", options.describe());
+    assert!(
+        !shown.contains("hunter2") && shown.contains("sasl.password"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn masters() {
+    for (master, threads) in [
+        ("local", 1),
+        ("local[1]", 1),
+        ("local[16]", 16),
+        ("local[*]", CPUS),
+    ] {
+        assert_eq!(
+            options(&["--master", master], None).threads,
+            threads,
+            "{master}"
+        );
+    }
+    check_error(&["--master", "local[0]"], None, expect![[""]]);
+    check_error(
+        &["--master", "arroyo://localhost:5115"],
+        None,
+        expect![[""]],
+    );
+    check_error(&["--master", "yarn"], None, expect![[""]]);
+    check_error(
+        &["--conf", "spark.master=spark://host:7077"],
+        None,
+        expect![[""]],
+    );
+}
+
+#[test]
+fn names() {
+    let of = |sql: &str| {
+        let args = IngestArgs::try_parse_from(["stockpulse-ingest", sql]).unwrap();
+        IngestOptions::resolve(args, None, &no_environment, 1)
+            .unwrap()
+            .0
+            .name
+    };
+    assert_eq!(of("sql/ohlc.sql"), "ohlc");
+    assert_eq!(of("my job.v2.sql"), "my-job.v2");
+    assert_eq!(of(".sql"), "sql");
+    assert_eq!(of("…"), "job");
+    check_error(&["--name", "My App"], None, expect![[""]]);
+}
+
+#[test]
+fn wrong_values_say_what_would_be_right() {
+    let conf = |pair: &str, expected: Expect| check_error(&["--conf", pair], None, expected);
+    conf("spark.stockpulse.triger=1 second", expect![[""]]);
+    conf("spark.stockpulse.nonsense=1", expect![[""]]);
+    conf("spark.stockpulse.trigger=soon", expect![[""]]);
+    conf("spark.stockpulse.trigger=1 month", expect![[""]]);
+    conf(
+        "spark.stockpulse.startingOffsets={\"t\":{\"0\":-3}}",
+        expect![[""]],
+    );
+    conf("spark.stockpulse.maxOffsetsPerTrigger=0", expect![[""]]);
+    conf("spark.stockpulse.failOnDataLoss=perhaps", expect![[""]]);
+    conf(
+        "spark.sql.streaming.checkpointLocation=s3://bucket/x",
+        expect![[""]],
+    );
+    conf("spark.stockpulse.var.my-var=1", expect![[""]]);
+    conf("spark.kafka.=1", expect![[""]]);
+    check_error(
+        &[],
+        Some("\nspark.stockpulse.maxFutureSkew a while\n"),
+        expect![[""]],
+    );
+}
+
+#[test]
+fn a_conf_that_cannot_be_read_is_not_shown() {
+    check_error(
+        &["--conf", "spark.kafka.sasl.password hunter2"],
+        None,
+        expect![[""]],
+    );
+}
+
+#[test]
+fn what_has_no_effect_is_said() {
+    let line = [
+        "--conf",
+        "spark.executor.memory=4g",
+        "--conf",
+        "spark.sql.streaming.checkpointlocation=x",
+        "--conf",
+        "foo=bar",
+    ];
+    expect![[""]].assert_eq(&resolve(&line, None).unwrap().1.join("\n"));
+}
+
+#[test]
+fn variables_come_from_conf_then_the_environment() {
+    let line = [
+        "--conf",
+        "spark.stockpulse.var.A=conf",
+        "--conf",
+        "spark.stockpulse.var.EMPTY=",
+    ];
+    let options = options(&line, None);
+    let environment = |name: &str| match name {
+        "A" | "B" | "EMPTY" => Some("environment".to_owned()),
+        "UNSET" => Some(String::new()),
+        _ => None,
+    };
+    let of = |name| options.variable(name, &environment);
+    assert_eq!(of("A").as_deref(), Some("conf"));
+    assert_eq!(of("B").as_deref(), Some("environment"));
+    assert_eq!(of("EMPTY").as_deref(), Some(""));
+    assert_eq!(of("UNSET"), None);
+    assert_eq!(of("C"), None);
+    assert_eq!(
+        options.unused_vars(&BTreeSet::from(["A".to_owned()])),
+        ["EMPTY"]
+    );
+}
+
+#[test]
+fn kafka_properties_beat_the_sql_file_which_beats_the_environment() {
+    let args = IngestArgs::try_parse_from([
+        "stockpulse-ingest",
+        "x.sql",
+        "--conf",
+        "spark.kafka.a=conf",
+        "--conf",
+        "spark.kafka.d=conf",
+    ])
+    .unwrap();
+    let environment = |name: &str| {
+        (name == KAFKA_PROPERTIES).then(|| "a=env,b=env,c=env,bootstrap.servers=env:1".to_owned())
+    };
+    let (options, _) = IngestOptions::resolve(args, None, &environment, 1).unwrap();
+    let sql = ["a", "b"].map(|name| (name.to_owned(), Secret::new("sql")));
+    let kafka = options.kafka("sql:9092", &sql);
+    assert_eq!(kafka.brokers, "sql:9092");
+    let pairs: Vec<_> = kafka.iter().collect();
+    assert_eq!(
+        pairs,
+        [("a", "conf"), ("b", "sql"), ("c", "env"), ("d", "conf")]
+    );
+}
+
+#[test]
+fn the_brokers_can_be_overridden() {
+    let options = options(
+        &["--conf", "spark.kafka.bootstrap.servers=other:9092"],
+        None,
+    );
+    assert_eq!(options.kafka("sql:9092", &[]).brokers, "other:9092");
+}

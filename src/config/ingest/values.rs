@@ -1,0 +1,195 @@
+//! What the values of properties and flags mean.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::properties::{Properties, Property, known};
+use super::{LONGEST_NAME, UsageError};
+use crate::model::{Partition, parse_duration};
+
+/// More threads than this are a slip of the finger.
+const MOST_THREADS: usize = 1024;
+/// Shortest and longest processing time; a shorter one would be all commits.
+const PROCESSING_TIMES: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(86_400)];
+
+/// When micro-batches are committed, and whether the run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// Read what the topic holds at the start, then end.
+    AvailableNow,
+    /// Go on until stopped; this is the least time between two commits.
+    ProcessingTime(Duration),
+}
+
+/// Where reading starts when there is no checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartingOffsets {
+    /// At the first message that is retained.
+    Earliest,
+    /// After the last message.
+    Latest,
+    /// Per topic and partition; [`StartingOffsets::EARLIEST`] and [`StartingOffsets::LATEST`] may stand
+    /// for an offset.
+    Map(BTreeMap<String, BTreeMap<Partition, i64>>),
+}
+
+impl StartingOffsets {
+    /// Stands for the first retained offset in a map, as in Spark.
+    pub const EARLIEST: i64 = -2;
+    /// Stands for the offset after the last message in a map, as in Spark.
+    pub const LATEST: i64 = -1;
+}
+
+/// `--name`, else `spark.app.name`, else the SQL file's stem.
+pub(super) fn job_name(
+    flag: Option<&str>,
+    properties: &Properties,
+    sql: &Path,
+) -> Result<String, UsageError> {
+    let property = properties.get(known::APP_NAME);
+    let (name, place) = match (flag, &property) {
+        (Some(flag), _) => (flag.trim(), "--name"),
+        (None, Some(property)) => (property.value, known::APP_NAME),
+        (None, None) => {
+            let stem = sql.file_stem().unwrap_or_default().to_string_lossy();
+            return Ok(plain_name(&stem));
+        }
+    };
+    if plain_name(name) == name {
+        Ok(name.to_owned())
+    } else {
+        Err(UsageError(format!(
+            "{place} is \"{name}\"; a job's name is letters, digits, - _ and ., begins with a letter or \
+             digit and has at most {LONGEST_NAME} of them: {}",
+            plain_name(name)
+        )))
+    }
+}
+
+/// The name in the letters that file names and consumer groups can have; never empty.
+fn plain_name(name: &str) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = name.chars().map(plain).collect();
+    let name = name.trim_start_matches(['-', '_', '.']);
+    match name {
+        "" => "job".to_owned(),
+        _ => name.chars().take(LONGEST_NAME).collect(),
+    }
+}
+
+/// `--master`, else `spark.master`, else `local[*]`.
+pub(super) fn threads(
+    flag: Option<&str>,
+    properties: &Properties,
+    cpus: usize,
+) -> Result<usize, UsageError> {
+    let property = properties.get(known::MASTER);
+    let master = flag
+        .or(property.as_ref().map(|property| property.value))
+        .unwrap_or("local[*]")
+        .trim();
+    let threads = match master {
+        "local" => Some(1),
+        "local[*]" => Some(cpus.clamp(1, MOST_THREADS)),
+        _ => master
+            .strip_prefix("local[")
+            .and_then(|rest| rest.strip_suffix(']'))
+            .and_then(|number| number.trim().parse().ok())
+            .filter(|number| (1..=MOST_THREADS).contains(number)),
+    };
+    threads.ok_or_else(|| UsageError(wrong_master(master)))
+}
+
+fn wrong_master(master: &str) -> String {
+    let kind = master.split([':', '-']).next().unwrap_or_default();
+    match kind {
+        "arroyo" => {
+            format!("--master {master}: submitting to Arroyo is not there yet; use local[*]")
+        }
+        "spark" | "yarn" | "k8s" | "mesos" => format!(
+            "--master {master}: StockPulse is no Spark program and needs no cluster; it runs in this \
+             process: --master local[*] for a thread on each CPU, or local[N]"
+        ),
+        _ => format!(
+            "--master {master}: it is local[N] for N threads (1 to {MOST_THREADS}), local[*] for one on \
+             each CPU, or local for one"
+        ),
+    }
+}
+
+pub(super) fn trigger(property: &Property) -> Result<Trigger, UsageError> {
+    if property.value.eq_ignore_ascii_case("availableNow") {
+        return Ok(Trigger::AvailableNow);
+    }
+    let [shortest, longest] = PROCESSING_TIMES;
+    parse_duration(property.value)
+        .filter(|time| (shortest..=longest).contains(time))
+        .map(Trigger::ProcessingTime)
+        .ok_or_else(|| {
+            property.wrong(&format!(
+                "availableNow, or a time from {shortest:?} to a day such as 1 second or 500 milliseconds"
+            ))
+        })
+}
+
+pub(super) fn starting_offsets(property: &Property) -> Result<StartingOffsets, UsageError> {
+    if property.value.eq_ignore_ascii_case("earliest") {
+        return Ok(StartingOffsets::Earliest);
+    }
+    if property.value.eq_ignore_ascii_case("latest") {
+        return Ok(StartingOffsets::Latest);
+    }
+    let map: Option<BTreeMap<String, BTreeMap<Partition, i64>>> =
+        serde_json::from_str(property.value).ok();
+    let is_sound = |offsets: &BTreeMap<Partition, i64>| {
+        offsets
+            .iter()
+            .all(|(partition, offset)| *partition >= 0 && *offset >= StartingOffsets::EARLIEST)
+    };
+    map.filter(|map| map.values().all(is_sound))
+        .map(StartingOffsets::Map)
+        .ok_or_else(|| {
+            property.wrong(
+                "earliest, latest, or offsets by topic and partition such as \
+                 {\"raw_ticks\":{\"0\":23,\"1\":-2}} (-2 is earliest, -1 latest)",
+            )
+        })
+}
+
+pub(super) fn positive(property: &Property) -> Result<u64, UsageError> {
+    let number = property.value.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| property.wrong("a whole number above 0"))
+}
+
+pub(super) fn boolean(property: &Property) -> Result<bool, UsageError> {
+    match property.value.to_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(property.wrong("true or false")),
+    }
+}
+
+pub(super) fn duration(property: &Property) -> Result<Duration, UsageError> {
+    parse_duration(property.value)
+        .ok_or_else(|| property.wrong("a length of time such as 10 minutes"))
+}
+
+/// A path, or a `file:///` URL.
+pub(super) fn local_path(property: &Property) -> Result<PathBuf, UsageError> {
+    let path = match property.value.split_once("://") {
+        None => property.value,
+        Some(("file", path)) if path.starts_with('/') => path,
+        Some(_) => return Err(property.wrong("a path of this machine, or file:/// and one")),
+    };
+    match path {
+        "" => Err(property.wrong("a path")),
+        _ => Ok(PathBuf::from(path)),
+    }
+}

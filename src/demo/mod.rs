@@ -92,7 +92,8 @@ fn demo(args: &DemoArgs) -> Result<(), Failure> {
         }),
     ));
     let counters = ProducerMetrics::default();
-    let feed = feed::from_config(&feed, now_ms).map_err(|error| (Exit::Usage, error.to_string()))?;
+    let feed =
+        feed::from_config(&feed, now_ms).map_err(|error| (Exit::Usage, error.to_string()))?;
     let producing = runtime.spawn({
         let delivery = DeliveryConfig::new(KafkaProperties::new(broker.address()), TOPIC);
         let counters = counters.clone();

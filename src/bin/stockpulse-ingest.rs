@@ -1,1 +1,5 @@
-fn main() {}
+//! Kafka → SQL → Parquet; see [`stockpulse::submit`].
+
+fn main() -> std::process::ExitCode {
+    stockpulse::submit::run()
+}

@@ -1,1 +1,191 @@
-//! spark-submit's command line.
+//! spark-submit's command line: reads the configuration and the SQL file, then starts the job.
+//!
+//! [`run`] is `stockpulse-ingest`; [`progress`] shows how a job gets on.
+
+pub mod launch;
+pub mod progress;
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{debug, info, warn};
+
+use crate::config::env::load_dotenv;
+use crate::config::ingest::args::IngestArgs;
+use crate::config::ingest::{IngestOptions, Trigger, UsageError, read_properties_file};
+use crate::config::log::init_logging;
+use crate::job::Summary;
+use crate::metrics::ingest::IngestMetrics;
+use crate::model::Exit;
+use crate::query::sql::SqlFile;
+use progress::{Progress, ProgressKind};
+
+/// `stockpulse-ingest`: runs the SQL file that the command line names, and returns how it ended.
+pub fn run() -> ExitCode {
+    if let Err(message) = load_dotenv() {
+        return refuse(Exit::Usage, &message);
+    }
+    let args = match IngestArgs::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Deliberately: nothing can be done when standard error is gone.
+            let _ = error.print();
+            return match error.use_stderr() {
+                true => Exit::Usage.into(),
+                false => Exit::Done.into(),
+            };
+        }
+    };
+    let (options, warnings) = match resolve(args) {
+        Ok(resolved) => resolved,
+        Err(error) => {
+            let help = "for more information, try '--help'";
+            return refuse(Exit::Usage, &format!("{error}\n\n{help}"));
+        }
+    };
+    init_logging(options.verbose);
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    if options.verbose {
+        eprintln!("{}", options.describe());
+    }
+    match read_sql(&options) {
+        Ok(sql) => {
+            for name in options.unused_vars(&sql.variables) {
+                warn!(
+                    "spark.stockpulse.var.{name} has no effect: {} has no {{{{ {name} }}}}",
+                    options.sql_path.display()
+                );
+            }
+            for statement in &sql.statements {
+                debug!(
+                    "{} at line {}",
+                    statement.label(),
+                    statement.span().start.line
+                );
+            }
+            start(options, sql)
+        }
+        Err(message) => refuse(Exit::SqlRefused, &message),
+    }
+}
+
+fn resolve(args: IngestArgs) -> Result<(IngestOptions, Vec<String>), UsageError> {
+    let properties = read_properties_file(args.properties_file.as_deref())?;
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    IngestOptions::resolve(args, properties.as_deref(), &environment, cpus)
+}
+
+/// An environment variable; one that is not UTF-8 counts as not set.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Reads and parses the SQL file; the error says where and what.
+fn read_sql(options: &IngestOptions) -> Result<SqlFile, String> {
+    let path: &Path = &options.sql_path;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("the SQL file {} cannot be read: {error}", path.display()))?;
+    let lookup = |name: &str| options.variable(name, &environment);
+    SqlFile::parse(&path.display().to_string(), &text, &lookup).map_err(|faults| faults.to_string())
+}
+
+/// Runs the job until it is done, or a signal stops it after a last commit; a second signal ends the
+/// process at once.
+fn start(options: IngestOptions, sql: SqlFile) -> ExitCode {
+    let stop = Arc::new(AtomicBool::new(false));
+    if let Err(error) = stop_on_signals(&stop) {
+        return refuse(Exit::Failed, &format!("cannot listen for signals: {error}"));
+    }
+    let kind = match options.trigger {
+        Trigger::AvailableNow => ProgressKind::AvailableNow,
+        Trigger::ProcessingTime(_) => ProgressKind::Continuous,
+    };
+    let mut progress = Progress::new(kind, std::io::stderr().is_terminal());
+    let metrics = IngestMetrics::default();
+    let ended = launch::launch(&options, &sql, &stop, &metrics, &mut |report| {
+        progress.update(report)
+    });
+    progress.finish();
+    match ended {
+        Ok(Some(summary)) => {
+            info!("{}", farewell(&summary));
+            Exit::Done.into()
+        }
+        Ok(None) => {
+            info!("stopped before the topic was there");
+            Exit::Done.into()
+        }
+        Err(error) => refuse(error.exit(), &error.to_string()),
+    }
+}
+
+/// What a run did, with what it left open.
+fn farewell(summary: &Summary) -> String {
+    let counts = &summary.counts;
+    let rejected: Vec<String> = counts
+        .rejected
+        .iter()
+        .map(|(reason, ticks)| format!("{ticks} {}", reason.label()))
+        .collect();
+    let rejected = match rejected.is_empty() {
+        true => "0 rejected".to_owned(),
+        false => format!("{} rejected ({})", counts.rejected(), rejected.join(", ")),
+    };
+    let open = match summary.open_since {
+        None => "no window is open".to_owned(),
+        Some(since) => format!(
+            "{} windows stay open for the next run, the first since {}",
+            summary.open_windows,
+            chrono::DateTime::from_timestamp_nanos(since).format("%Y-%m-%d %H:%M:%S UTC")
+        ),
+    };
+    format!(
+        "done: {} rows in {} files written by this run; since the job began {} ticks read, {} in windows, {} filtered, {} late, {rejected}; {open}",
+        summary.rows, summary.files, counts.read, counts.in_windows, counts.filtered, counts.late
+    )
+}
+
+fn stop_on_signals(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (mut interrupted, mut terminated) = {
+        let _entered = runtime.enter();
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        )
+    };
+    let stop = Arc::clone(stop);
+    let listen = move || {
+        runtime.block_on(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupted.recv() => {}
+                    _ = terminated.recv() => {}
+                }
+                if stop.swap(true, Ordering::Relaxed) {
+                    eprintln!("stopped at once; the next run goes on from the last commit");
+                    std::process::exit(i32::from(Exit::Failed.code()));
+                }
+                info!("stopping after a last commit; once more stops at once");
+            }
+        });
+    };
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(listen)?;
+    Ok(())
+}
+
+fn refuse(exit: Exit, message: &str) -> ExitCode {
+    eprintln!("error: {message}");
+    exit.into()
+}

@@ -109,7 +109,7 @@ impl Properties {
     pub fn check_names(&self) -> Result<Vec<String>, UsageError> {
         let mut warnings = Vec::new();
         for (name, Given { place, .. }) in &self.0 {
-            let near = nearest(name, known::FIXED)
+            let near = near(name)
                 .map(|near| format!("; did you mean {near}?"))
                 .unwrap_or_default();
             if known::FIXED.contains(&name.as_str()) {
@@ -169,6 +169,20 @@ impl Properties {
             let rest = name.strip_prefix(prefix)?;
             Some((rest.to_owned(), given.value.clone()))
         })
+    }
+}
+
+/// The property that `name` was meant to be; of ours only the part after the prefix counts.
+fn near(name: &str) -> Option<&'static str> {
+    let own_part = |name: &'static str| name.strip_prefix(known::OUR_PREFIX);
+    match name.strip_prefix(known::OUR_PREFIX) {
+        Some(wanted) => {
+            let near = nearest(wanted, known::FIXED.into_iter().filter_map(own_part))?;
+            known::FIXED
+                .into_iter()
+                .find(|name| own_part(name) == Some(near))
+        }
+        None => nearest(name, known::FIXED),
     }
 }
 

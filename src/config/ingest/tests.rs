@@ -43,7 +43,7 @@ fn defaults() {
             sql_path: PathBuf::from("sql/ohlc.sql"),
             checkpoint_location: None,
             trigger: Trigger::ProcessingTime(Duration::from_secs(1)),
-            starting_offsets: StartingOffsets::Earliest,
+            starting_offsets: None,
             max_offsets_per_trigger: None,
             fail_on_data_loss: true,
             max_future_skew: Duration::from_secs(600),
@@ -110,7 +110,7 @@ fn the_properties_file_is_as_sparks() {
         options.checkpoint_location,
         Some(PathBuf::from("/data/check"))
     );
-    let StartingOffsets::Map(map) = &options.starting_offsets else {
+    let Some(StartingOffsets::Map(map)) = &options.starting_offsets else {
         panic!("{:?}", options.starting_offsets);
     };
     assert_eq!(
@@ -146,17 +146,33 @@ fn masters() {
             "{master}"
         );
     }
-    check_error(&["--master", "local[0]"], None, expect![[""]]);
+    check_error(
+        &["--master", "local[0]"],
+        None,
+        expect![
+            "--master local[0]: it is local[N] for N threads (1 to 1024), local[*] for one on each CPU, or local for one"
+        ],
+    );
     check_error(
         &["--master", "arroyo://localhost:5115"],
         None,
-        expect![[""]],
+        expect![
+            "--master arroyo://localhost:5115: submitting to Arroyo is not there yet; use local[*]"
+        ],
     );
-    check_error(&["--master", "yarn"], None, expect![[""]]);
+    check_error(
+        &["--master", "yarn"],
+        None,
+        expect![
+            "--master yarn: StockPulse is no Spark program and needs no cluster; it runs in this process: --master local[*] for a thread on each CPU, or local[N]"
+        ],
+    );
     check_error(
         &["--conf", "spark.master=spark://host:7077"],
         None,
-        expect![[""]],
+        expect![
+            "--master spark://host:7077: StockPulse is no Spark program and needs no cluster; it runs in this process: --master local[*] for a thread on each CPU, or local[N]"
+        ],
     );
 }
 
@@ -173,32 +189,82 @@ fn names() {
     assert_eq!(of("my job.v2.sql"), "my-job.v2");
     assert_eq!(of(".sql"), "sql");
     assert_eq!(of("…"), "job");
-    check_error(&["--name", "My App"], None, expect![[""]]);
+    check_error(
+        &["--name", "My App"],
+        None,
+        expect![[
+            r#"--name is "My App"; a job's name is letters, digits, - _ and ., begins with a letter or digit and has at most 100 of them: My-App"#
+        ]],
+    );
 }
 
 #[test]
 fn wrong_values_say_what_would_be_right() {
     let conf = |pair: &str, expected: Expect| check_error(&["--conf", pair], None, expected);
-    conf("spark.stockpulse.triger=1 second", expect![[""]]);
-    conf("spark.stockpulse.nonsense=1", expect![[""]]);
-    conf("spark.stockpulse.trigger=soon", expect![[""]]);
-    conf("spark.stockpulse.trigger=1 month", expect![[""]]);
+    conf(
+        "spark.stockpulse.triger=1 second",
+        expect![
+            "spark.stockpulse.triger (--conf) is not a property of StockPulse; did you mean spark.stockpulse.trigger?"
+        ],
+    );
+    conf(
+        "spark.stockpulse.nonsense=1",
+        expect![
+            "spark.stockpulse.nonsense (--conf) is not a property of StockPulse; --help lists them"
+        ],
+    );
+    conf(
+        "spark.stockpulse.trigger=soon",
+        expect![[
+            r#"spark.stockpulse.trigger (--conf) is "soon"; it must be availableNow, or a time from 10ms to a day such as 1 second or 500 milliseconds"#
+        ]],
+    );
+    conf(
+        "spark.stockpulse.trigger=1 month",
+        expect![[
+            r#"spark.stockpulse.trigger (--conf) is "1 month"; it must be availableNow, or a time from 10ms to a day such as 1 second or 500 milliseconds"#
+        ]],
+    );
     conf(
         "spark.stockpulse.startingOffsets={\"t\":{\"0\":-3}}",
-        expect![[""]],
+        expect![[
+            r#"spark.stockpulse.startingOffsets (--conf) is "{"t":{"0":-3}}"; it must be earliest, latest, or offsets by topic and partition such as {"raw_ticks":{"0":23,"1":-2}} (-2 is earliest, -1 latest)"#
+        ]],
     );
-    conf("spark.stockpulse.maxOffsetsPerTrigger=0", expect![[""]]);
-    conf("spark.stockpulse.failOnDataLoss=perhaps", expect![[""]]);
+    conf(
+        "spark.stockpulse.maxOffsetsPerTrigger=0",
+        expect![[
+            r#"spark.stockpulse.maxOffsetsPerTrigger (--conf) is "0"; it must be a whole number above 0"#
+        ]],
+    );
+    conf(
+        "spark.stockpulse.failOnDataLoss=perhaps",
+        expect![[
+            r#"spark.stockpulse.failOnDataLoss (--conf) is "perhaps"; it must be true or false"#
+        ]],
+    );
     conf(
         "spark.sql.streaming.checkpointLocation=s3://bucket/x",
-        expect![[""]],
+        expect![[
+            r#"spark.sql.streaming.checkpointLocation (--conf) is "s3://bucket/x"; it must be a path of this machine, or file:/// and one"#
+        ]],
     );
-    conf("spark.stockpulse.var.my-var=1", expect![[""]]);
-    conf("spark.kafka.=1", expect![[""]]);
+    conf(
+        "spark.stockpulse.var.my-var=1",
+        expect![
+            "spark.stockpulse.var.my-var (--conf): a variable's name is letters, digits and _, and does not begin with a digit"
+        ],
+    );
+    conf(
+        "spark.kafka.=1",
+        expect!["spark.kafka. (--conf): the librdkafka property is missing"],
+    );
     check_error(
         &[],
         Some("\nspark.stockpulse.maxFutureSkew a while\n"),
-        expect![[""]],
+        expect![[
+            r#"spark.stockpulse.maxFutureSkew (job.conf:2) is "a while"; it must be a length of time such as 10 minutes"#
+        ]],
     );
 }
 
@@ -207,7 +273,7 @@ fn a_conf_that_cannot_be_read_is_not_shown() {
     check_error(
         &["--conf", "spark.kafka.sasl.password hunter2"],
         None,
-        expect![[""]],
+        expect!["--conf number 1 is not NAME=VALUE"],
     );
 }
 
@@ -221,7 +287,10 @@ fn what_has_no_effect_is_said() {
         "--conf",
         "foo=bar",
     ];
-    expect![[""]].assert_eq(&resolve(&line, None).unwrap().1.join("\n"));
+    expect![[r#"
+        foo (--conf) has no effect here
+        spark.executor.memory (--conf) has no effect here
+        spark.sql.streaming.checkpointlocation (--conf) has no effect here; did you mean spark.sql.streaming.checkpointLocation?"#]].assert_eq(&resolve(&line, None).unwrap().1.join("\n"));
 }
 
 #[test]

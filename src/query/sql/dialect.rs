@@ -2,14 +2,32 @@
 //! structs, as in Arroyo, so that a file means the same to both engines.
 
 use std::any::TypeId;
+use std::cell::Cell;
 
+use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 
+/// How often the parser may begin an expression for each token of a statement. Usual SQL takes about 2;
+/// where it goes back and tries again, nesting doubles the work with each level.
+const TRIES_PER_TOKEN: usize = 100;
+
 /// Arroyo's dialect: PostgreSQL's and `STRUCT<…>`.
-#[derive(Debug)]
-pub(super) struct StreamDialect;
+#[derive(Debug, Default)]
+pub(super) struct StreamDialect {
+    /// How often the parser may still begin an expression.
+    tries_left: Cell<usize>,
+}
+
+impl StreamDialect {
+    /// The dialect for one statement of so many tokens.
+    pub fn for_statement(tokens: usize) -> StreamDialect {
+        StreamDialect {
+            tries_left: Cell::new(tokens.saturating_mul(TRIES_PER_TOKEN)),
+        }
+    }
+}
 
 const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
 
@@ -58,6 +76,18 @@ impl Dialect for StreamDialect {
 
     fn prec_value(&self, precedence: Precedence) -> u8 {
         POSTGRES.prec_value(precedence)
+    }
+
+    /// Never parses anything: it ends the parser's work when it takes too long. The parser passes this
+    /// error on where it tries again after others.
+    fn parse_prefix(&self, _: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        match self.tries_left.get().checked_sub(1) {
+            Some(left) => {
+                self.tries_left.set(left);
+                None
+            }
+            None => Some(Err(ParserError::RecursionLimitExceeded)),
+        }
     }
 
     fn supports_struct_literal(&self) -> bool {

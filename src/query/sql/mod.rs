@@ -1,10 +1,11 @@
 //! The text of a SQL file → statements with positions. Nothing is planned here.
 //!
 //! [`SqlFile::parse`] replaces the variables (`template`), cuts the text into tokens that stand where the
-//! file has them (`tokens`), and reads each statement by itself (`parser`, `table`, `options`), so that all
-//! faults of a file are found at once. The dialect is Arroyo's.
+//! file has them (`tokens`), and reads each statement by itself (`parser`, `create_table`, `with`), so that
+//! all faults of a file are found at once. The dialect is Arroyo's.
 
 mod connector;
+mod create_table;
 mod diagnostic;
 mod dialect;
 mod options;
@@ -13,6 +14,7 @@ mod table;
 mod template;
 mod tokens;
 mod types;
+mod with;
 
 use std::collections::BTreeSet;
 
@@ -31,6 +33,7 @@ const LARGEST_FILE_BYTES: usize = 1 << 20;
 
 /// A statement of the file. Every position in it, the queries' too, is one in the file.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a file has a handful of them")]
 pub enum Statement {
     /// `CREATE TABLE name (…) WITH (…)`
     CreateTable(TableDef),
@@ -181,3 +184,6 @@ fn check_names(source: &SourceText, statements: &[Statement], faults: &mut Vec<D
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,37 +1,46 @@
-//! `WITH (…)`: the options of a table as they are written, and taking them out one by one.
+//! The options of a table: a connector takes those it knows, one by one.
 //!
 //! An option that nobody has taken is an unknown one. No message ever holds an option's value
 //! unless it is one of a fixed set of words, since values may be secrets.
 
 use std::time::Duration;
 
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Span, Token};
+use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::diagnostic::Diagnostic;
 use super::parser::Reader;
-use super::tokens::span_of;
 use crate::model::{nearest, parse_duration};
 
-/// Whether an option of this name holds a secret.
+/// Whether an option of this name, or of one that this was meant to be, holds a secret.
 pub(super) fn is_secret(name: &str) -> bool {
+    const OPEN: [&str; 4] = [
+        "auth.type",
+        "auth.mechanism",
+        "auth.protocol",
+        "auth.region",
+    ];
+    const MARKS: [&str; 6] = [
+        "passw",
+        "secret",
+        "api_key",
+        "username",
+        "client_conf",
+        "sasl",
+    ];
     let name = name.to_lowercase();
-    name == "client_configs"
-        || ["password", "secret", "api_key", "username"]
-            .iter()
-            .any(|word| name.contains(word))
+    MARKS.iter().any(|mark| name.contains(mark))
+        || (name.starts_with("auth.") && !OPEN.contains(&name.as_str()))
 }
 
 /// An option as it is written. Deliberately without `Debug`.
-struct RawOption {
-    name: String,
-    name_span: Span,
-    value: Value,
-    value_span: Span,
+pub(super) struct RawOption {
+    pub name: String,
+    pub name_span: Span,
+    pub value: Value,
+    pub value_span: Span,
 }
 
 /// A value as it is written.
-enum Value {
+pub(super) enum Value {
     /// `'text'`
     Text(String),
     /// `12`, `-1`, `1.5`
@@ -55,132 +64,6 @@ pub(super) struct Options {
     pub span: Span,
 }
 
-/// Reads `( name = value, … )` after WITH. A name twice is a fault.
-pub(super) fn parse(reader: &mut Reader, with: Span) -> Result<Options, Diagnostic> {
-    reader.token(&Token::LParen)?;
-    let mut options: Vec<RawOption> = Vec::new();
-    loop {
-        let option = option(reader)?;
-        if options.iter().any(|known| known.name == option.name) {
-            let message = format!("option '{}' is given twice", option.name);
-            let fault = reader.source.diagnostic(option.name_span, message);
-            reader.faults.push(fault);
-        }
-        options.push(option);
-        if !reader.parser.consume_token(&Token::Comma) {
-            break;
-        }
-    }
-    if reader.parser.peek_token_ref().token != Token::RParen {
-        return Err(reader.expected(", or ) after an option"));
-    }
-    reader.parser.advance_token();
-    Ok(Options {
-        options,
-        asked: Vec::new(),
-        span: with,
-    })
-}
-
-fn option(reader: &mut Reader) -> Result<RawOption, Diagnostic> {
-    let name = reader.parser.peek_token();
-    let text = match &name.token {
-        Token::Word(word) => word.value.clone(),
-        Token::SingleQuotedString(text) => text.clone(),
-        _ => return Err(reader.expected("an option's name")),
-    };
-    reader.parser.advance_token();
-    if reader.parser.peek_token_ref().token != Token::Eq {
-        let fault = reader.expected("= after an option's name");
-        return Err(match reader.parser.peek_token_ref().token {
-            Token::Period => {
-                fault.with_help(format!("a name with a dot is quoted: '{text}.…' = …"))
-            }
-            _ => fault,
-        });
-    }
-    reader.parser.advance_token();
-    let from = reader.parser.index();
-    let value = value(reader)?;
-    let value_span = span_of(
-        reader
-            .tokens
-            .get(from..reader.parser.index())
-            .unwrap_or_default(),
-    );
-    Ok(RawOption {
-        name: text,
-        name_span: name.span,
-        value,
-        value_span,
-    })
-}
-
-fn value(reader: &mut Reader) -> Result<Value, Diagnostic> {
-    let first = reader.parser.peek_token();
-    reader.parser.advance_token();
-    Ok(match first.token {
-        Token::SingleQuotedString(text) => Value::Text(text),
-        Token::Number(digits, _) => Value::Number(digits),
-        Token::Minus => match reader.parser.next_token().token {
-            Token::Number(digits, _) => Value::Number(format!("-{digits}")),
-            _ => {
-                reader.parser.prev_token();
-                return Err(reader.expected("a number"));
-            }
-        },
-        Token::LBracket => {
-            list(reader)?;
-            Value::List
-        }
-        Token::Word(word) => match word.keyword {
-            Keyword::TRUE | Keyword::FALSE => Value::Boolean,
-            Keyword::INTERVAL => match reader.parser.next_token().token {
-                Token::SingleQuotedString(text) => Value::Interval(with_unit(reader, text)),
-                _ => {
-                    reader.parser.prev_token();
-                    return Err(reader
-                        .expected("a quoted interval")
-                        .with_help("interval '1 second'"));
-                }
-            },
-            _ => Value::Word,
-        },
-        _ => {
-            reader.parser.prev_token();
-            return Err(reader.expected("an option's value").with_help(
-                "a 'string', a number, true or false, interval '1 second', or a list [a, b]",
-            ));
-        }
-    })
-}
-
-/// `interval '1' second` is `interval '1 second'`.
-fn with_unit(reader: &mut Reader, text: String) -> String {
-    if !reader.parser.next_token_is_temporal_unit() {
-        return text;
-    }
-    match reader.parser.next_token().token {
-        Token::Word(unit) => format!("{text} {}", unit.value),
-        _ => text,
-    }
-}
-
-/// Passes over the rest of `[a, 'b']`.
-fn list(reader: &mut Reader) -> Result<(), Diagnostic> {
-    while !reader.parser.consume_token(&Token::RBracket) {
-        match reader.parser.peek_token_ref().token {
-            Token::Word(_) | Token::SingleQuotedString(_) => reader.parser.advance_token(),
-            _ => return Err(reader.expected("a column's name")),
-        }
-        if !reader.parser.consume_token(&Token::Comma) {
-            reader.token(&Token::RBracket)?;
-            break;
-        }
-    }
-    Ok(())
-}
-
 /// A value that was taken, and where it stands.
 pub(super) struct Taken<T> {
     pub value: T,
@@ -188,14 +71,40 @@ pub(super) struct Taken<T> {
 }
 
 impl Options {
+    pub fn new(options: Vec<RawOption>, span: Span) -> Options {
+        Options {
+            options,
+            asked: Vec::new(),
+            span,
+        }
+    }
+
+    fn ask(&mut self, name: &'static str) {
+        if !self.asked.contains(&name) {
+            self.asked.push(name);
+        }
+    }
+
+    /// Refuses those of `names` that are given: they mean nothing without `another`.
+    pub fn need(&mut self, reader: &mut Reader, names: &[&'static str], another: &str) {
+        for name in names {
+            if let Some(option) = self.take(name) {
+                let message = format!("option '{name}' means nothing without {another}");
+                reader
+                    .faults
+                    .push(reader.source.diagnostic(option.name_span, message));
+            }
+        }
+    }
+
     /// Whether it is given and was not taken yet.
     pub fn has(&mut self, name: &'static str) -> bool {
-        self.asked.push(name);
+        self.ask(name);
         self.options.iter().any(|option| option.name == name)
     }
 
     fn take(&mut self, name: &'static str) -> Option<RawOption> {
-        self.asked.push(name);
+        self.ask(name);
         let index = self.options.iter().position(|option| option.name == name)?;
         Some(self.options.remove(index))
     }

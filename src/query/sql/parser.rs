@@ -1,4 +1,4 @@
-//! Tokens of a statement → [`Statement`]. CREATE TABLE is read here (see [`super::table`]); every query
+//! Tokens of a statement → [`Statement`]. CREATE TABLE is read here (see [`super::create_table`]); every query
 //! and expression is sqlparser's.
 
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName, ObjectNamePart, Query};
@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan
 use super::diagnostic::{Diagnostic, SourceText};
 use super::dialect::StreamDialect;
 use super::tokens::{self, StatementTokens};
-use super::{Statement, ViewDef, table};
+use super::{Statement, ViewDef, create_table};
 
 /// What sqlparser may nest; more than [`tokens::check_limits`] lets through.
 const PARSER_RECURSION_LIMIT: usize = 128;
@@ -35,10 +35,11 @@ pub(super) fn statement(
     tokens: &StatementTokens,
 ) -> Result<Statement, Vec<Diagnostic>> {
     tokens::check_limits(source, tokens).map_err(|fault| vec![fault])?;
+    let dialect = StreamDialect::for_statement(tokens.len());
     let mut reader = Reader {
         source,
         tokens,
-        parser: Parser::new(&StreamDialect)
+        parser: Parser::new(&dialect)
             .with_recursion_limit(PARSER_RECURSION_LIMIT)
             .with_tokens_with_locations(tokens.clone()),
         faults: Vec::new(),
@@ -86,7 +87,7 @@ impl Reader<'_> {
         let second = self.parser.next_token();
         match &second.token {
             Token::Word(word) if word.keyword == Keyword::TABLE => {
-                table::create_table(self).map(Statement::CreateTable)
+                create_table::create_table(self).map(Statement::CreateTable)
             }
             Token::Word(word) if word.keyword == Keyword::VIEW => {
                 self.create_view().map(Statement::CreateView)

@@ -9,13 +9,15 @@ use super::diagnostic::{Diagnostic, SourceText};
 use super::dialect::StreamDialect;
 use super::template::Rendered;
 
-/// Operators and keywords in a statement at most. A chain of operators becomes a tree of that depth, so
-/// this bounds the stack that walking and dropping it takes.
-const MOST_OPERATORS: usize = 3_000;
-/// Parentheses and brackets within each other at most; the parser's time may double with each.
+/// Operators one after the other at most. A chain becomes a tree of that depth, so this bounds the stack
+/// that showing, copying and dropping it takes.
+const LONGEST_CHAIN: usize = 500;
+/// UNION, EXCEPT and INTERSECT in a statement at most; they chain too.
+const MOST_SET_OPERATIONS: usize = 100;
+/// Parentheses, brackets and CASEs within each other at most.
 const DEEPEST_NESTING: usize = 32;
 
-/// Tokens of one statement, without its semicolon. The last is [`Token::EOF`], where the statement ends.
+/// Tokens of one statement, without white space, comments and its semicolon. The last is [`Token::EOF`], where the statement ends.
 pub(super) type StatementTokens = Vec<TokenWithSpan>;
 
 /// Cuts the text into statements, whose tokens stand where the file has them.
@@ -26,7 +28,7 @@ pub(super) fn statements(
     source: &mut SourceText,
     rendered: &Rendered,
 ) -> Result<Vec<StatementTokens>, Diagnostic> {
-    let mut tokens = Tokenizer::new(&StreamDialect, &rendered.text)
+    let mut tokens = Tokenizer::new(&StreamDialect::default(), &rendered.text)
         .tokenize_with_location()
         .map_err(|error| {
             let at = rendered.map.original(point(error.location));
@@ -35,6 +37,7 @@ pub(super) fn statements(
     for token in &mut tokens {
         token.span = rendered.map.original(token.span);
     }
+    tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
     source.hide(secrets(&tokens));
     let mut statements = Vec::new();
     let mut current = Vec::new();
@@ -50,23 +53,17 @@ pub(super) fn statements(
 }
 
 fn push(statements: &mut Vec<StatementTokens>, mut tokens: StatementTokens, end: Span) {
-    let solid = |token: &TokenWithSpan| !matches!(token.token, Token::Whitespace(_));
-    let Some(first) = tokens.iter().position(solid) else {
-        return;
-    };
-    tokens.drain(..first);
-    while tokens.last().is_some_and(|last| !solid(last)) {
-        tokens.pop();
+    if !tokens.is_empty() {
+        tokens.push(TokenWithSpan::new(Token::EOF, end));
+        statements.push(tokens);
     }
-    tokens.push(TokenWithSpan::new(Token::EOF, end));
-    statements.push(tokens);
 }
 
 /// From the first token's start to the last one's end.
 pub(super) fn span_of(tokens: &[TokenWithSpan]) -> Span {
     tokens
         .iter()
-        .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
+        .filter(|token| token.token != Token::EOF)
         .fold(Span::empty(), |span, token| span.union(&token.span))
 }
 
@@ -75,55 +72,119 @@ pub(super) fn point(at: Location) -> Span {
     Span::new(at, Location::new(at.line, at.column + 1))
 }
 
-/// Refuses what would take too much stack or time to parse.
+/// Refuses what would take too much stack, whatever the parser would make of it.
 pub(super) fn check_limits(
     source: &SourceText,
     tokens: &[TokenWithSpan],
 ) -> Result<(), Diagnostic> {
-    let (mut depth, mut angles, mut operators) = (0_usize, 0_usize, 0_usize);
-    let mut opens_type = false;
+    let mut shape = Shape::default();
     for token in tokens {
-        let mut is_type_word = false;
-        match &token.token {
-            Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
-            Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
-            Token::Lt if opens_type => angles += 1,
-            closing if angles > 0 && closing_angles(closing) > 0 => {
-                angles = angles.saturating_sub(closing_angles(closing));
-            }
-            Token::Word(Word { keyword, .. }) if *keyword != Keyword::NoKeyword => {
-                is_type_word = matches!(keyword, Keyword::ARRAY | Keyword::STRUCT | Keyword::MAP);
-                operators += 1;
-            }
-            Token::Word(_)
-            | Token::Number(..)
-            | Token::SingleQuotedString(_)
-            | Token::Whitespace(_)
-            | Token::Comma
-            | Token::Period => {}
-            _ => operators += 1,
-        }
-        if !matches!(token.token, Token::Whitespace(_)) {
-            opens_type = is_type_word;
-        }
-        if depth + angles > DEEPEST_NESTING {
-            return Err(source.diagnostic(
-                token.span,
-                format!("nested more than {DEEPEST_NESTING} levels deep"),
-            ));
-        }
-        if operators > MOST_OPERATORS {
-            return Err(source
-                .diagnostic(
-                    token.span,
-                    format!("more than {MOST_OPERATORS} operators and keywords in one statement"),
-                )
-                .with_help(
-                    "an IN list may be as long as it likes; or split the statement into views",
-                ));
-        }
+        shape.add(&token.token);
+        let depth = shape.chains.len() + shape.angles;
+        let fault = if depth > DEEPEST_NESTING {
+            format!("nested more than {DEEPEST_NESTING} levels deep")
+        } else if shape.chained > LONGEST_CHAIN {
+            format!("more than {LONGEST_CHAIN} operators in one expression")
+        } else if shape.set_operations > MOST_SET_OPERATIONS {
+            format!("more than {MOST_SET_OPERATIONS} UNIONs in one statement")
+        } else {
+            continue;
+        };
+        return Err(source.diagnostic(token.span, fault).with_help(
+            "x IN (…) may be as long as it likes; otherwise split the statement into views",
+        ));
     }
     Ok(())
+}
+
+/// How deep the tree of the tokens so far can be.
+#[derive(Default)]
+struct Shape {
+    /// Operators since the last comma, for each parenthesis, bracket and CASE that is open.
+    chains: Vec<usize>,
+    /// The same outside of all of them.
+    outermost: usize,
+    /// Sum of `chains` and `outermost`.
+    chained: usize,
+    /// Open `<` of types.
+    angles: usize,
+    set_operations: usize,
+    /// Whether the last token makes a `<` one of a type.
+    is_type_word: bool,
+}
+
+impl Shape {
+    fn add(&mut self, token: &Token) {
+        let was_type_word = std::mem::take(&mut self.is_type_word);
+        match token {
+            Token::LParen | Token::LBrace => self.chains.push(0),
+            Token::LBracket => {
+                // `INT[][]` chains.
+                self.add_operator();
+                self.chains.push(0);
+            }
+            Token::RParen | Token::RBracket | Token::RBrace => self.close(),
+            Token::Comma => self.end_chain(),
+            Token::Word(word) => self.add_keyword(word.keyword),
+            Token::Lt if was_type_word => self.angles += 1,
+            closing if self.angles > 0 && closing_angles(closing) > 0 => {
+                self.angles = self.angles.saturating_sub(closing_angles(closing));
+            }
+            Token::Number(..) | Token::SingleQuotedString(_) | Token::Period | Token::EOF => {}
+            _ => self.add_operator(),
+        }
+    }
+
+    fn add_keyword(&mut self, keyword: Keyword) {
+        match keyword {
+            Keyword::ARRAY | Keyword::STRUCT | Keyword::MAP => self.is_type_word = true,
+            Keyword::CASE => self.chains.push(0),
+            Keyword::END => self.close(),
+            Keyword::SELECT
+            | Keyword::WHERE
+            | Keyword::GROUP
+            | Keyword::HAVING
+            | Keyword::ORDER
+            | Keyword::WHEN
+            | Keyword::THEN
+            | Keyword::ELSE
+            | Keyword::ON => self.end_chain(),
+            Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT => self.set_operations += 1,
+            Keyword::AND
+            | Keyword::OR
+            | Keyword::XOR
+            | Keyword::NOT
+            | Keyword::IS
+            | Keyword::IN
+            | Keyword::LIKE
+            | Keyword::ILIKE
+            | Keyword::SIMILAR
+            | Keyword::BETWEEN
+            | Keyword::NOTNULL
+            | Keyword::COLLATE
+            | Keyword::AT
+            | Keyword::OVERLAPS
+            | Keyword::REGEXP
+            | Keyword::RLIKE
+            | Keyword::DIV
+            | Keyword::MEMBER
+            | Keyword::OPERATOR => self.add_operator(),
+            _ => {}
+        }
+    }
+
+    fn add_operator(&mut self) {
+        *self.chains.last_mut().unwrap_or(&mut self.outermost) += 1;
+        self.chained += 1;
+    }
+
+    fn end_chain(&mut self) {
+        self.chained -= std::mem::take(self.chains.last_mut().unwrap_or(&mut self.outermost));
+    }
+
+    fn close(&mut self) {
+        self.chained -= self.chains.pop().unwrap_or_default();
+    }
 }
 
 /// How many `>` the token is made of; 0 if of anything else.
@@ -143,7 +204,7 @@ pub(super) fn canonical(tokens: &[TokenWithSpan]) -> String {
     let mut text = String::new();
     for token in tokens {
         let piece = match &token.token {
-            Token::Whitespace(_) | Token::EOF => continue,
+            Token::EOF => continue,
             Token::Word(word) => canonical_word(word),
             Token::SingleQuotedString(value) => format!("'{}'", value.replace('\'', "''")),
             other => other.to_string(),
@@ -176,30 +237,31 @@ fn is_keyword(word: &str) -> bool {
         .is_ok()
 }
 
-/// Where the values of secret options stand: a string soon after such an option's name.
+/// Where the values of secret options stand: what follows such an option's name, up to a comma.
 fn secrets(tokens: &[TokenWithSpan]) -> Vec<Span> {
-    /// `= E'…'` or a forgotten `=`, not the next option.
-    const TOKENS_AWAY: usize = 2;
-    let solid: Vec<&TokenWithSpan> = tokens
-        .iter()
-        .filter(|token| !matches!(token.token, Token::Whitespace(_)))
-        .collect();
+    /// Of this many tokens after the name any may be the value, later ones only if they are strings.
+    const NEAR: usize = 2;
+    const FAR: usize = 8;
     let mut found = Vec::new();
-    for (index, token) in solid.iter().enumerate() {
+    for (index, token) in tokens.iter().enumerate() {
         let name = match &token.token {
             Token::Word(word) => &word.value,
             Token::SingleQuotedString(value) => value,
             _ => continue,
         };
-        if super::options::is_secret(name) {
-            found.extend(
-                solid[index + 1..]
-                    .iter()
-                    .take(TOKENS_AWAY)
-                    .take_while(|next| next.token != Token::Comma)
-                    .filter(|next| !matches!(next.token, Token::Eq))
-                    .map(|next| next.span),
-            );
+        if !super::options::is_secret(name) {
+            continue;
+        }
+        for (distance, next) in tokens[index + 1..].iter().take(FAR).enumerate() {
+            match &next.token {
+                Token::Comma | Token::RParen => break,
+                Token::Eq => {}
+                Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) => {
+                    found.push(next.span)
+                }
+                _ if distance < NEAR => found.push(next.span),
+                _ => {}
+            }
         }
     }
     found

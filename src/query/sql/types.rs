@@ -120,6 +120,7 @@ fn nested_type(reader: &mut Reader, angles: &mut OpenAngles) -> Result<SqlType, 
         },
         _ => plain(scalar(reader, &word.value, name.span)?),
     };
+    // As deep as it likes: `check_limits` counts the brackets.
     while angles.closed_ahead == 0 && reader.parser.consume_token(&Token::LBracket) {
         reader.token(&Token::RBracket)?;
         sql_type = list_of(&sql_type);
@@ -265,7 +266,7 @@ fn decimal(reader: &mut Reader, at: Span) -> Result<DataType, Diagnostic> {
             .source
             .diagnostic(at, format!("DECIMAL({precision}, {scale}) is not possible"))
             .with_help(format!(
-                "DECIMAL(digits, digits after the point): 1 to {most} digits, of which as many as you like after the point"
+                "DECIMAL(digits, of these after the point): 1 to {most} digits"
             ))),
     }
 }

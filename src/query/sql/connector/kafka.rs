@@ -246,19 +246,27 @@ fn sasl(reader: &mut Reader, options: &mut Options) -> Option<SaslOptions> {
         Sasl,
         AwsMskIam,
     }
+    const SASL: [&str; 4] = [
+        "auth.mechanism",
+        "auth.protocol",
+        "auth.username",
+        "auth.password",
+    ];
     let kinds = [
         ("none", Kind::None),
         ("sasl", Kind::Sasl),
         ("aws_msk_iam", Kind::AwsMskIam),
     ];
-    let kind = options.choice(reader, "auth.type", &kinds)?;
-    match kind.value {
-        Kind::None => None,
+    let kind = options.choice(reader, "auth.type", &kinds);
+    match kind.as_ref().map_or(Kind::None, |kind| kind.value) {
+        Kind::None => {
+            options.need(reader, &SASL, "'auth.type' = 'sasl'");
+            None
+        }
         Kind::AwsMskIam => {
+            let at = kind.map_or(options.span, |kind| kind.span);
             let message = "the local engine does not run 'aws_msk_iam'";
-            reader
-                .faults
-                .push(reader.source.diagnostic(kind.span, message));
+            reader.faults.push(reader.source.diagnostic(at, message));
             None
         }
         Kind::Sasl => {

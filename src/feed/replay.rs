@@ -20,6 +20,8 @@ use super::{FRAME_BYTES_MAX, Feed, FeedError, Frame};
 const PORTION_LINES: usize = 256;
 /// Bytes of lines that are read ahead at most, but for the last line.
 const PORTION_BYTES: usize = 256 * 1024;
+/// A longer step between two event times, milliseconds, is a leap and not a pause.
+const LEAP_MS: i64 = 3_600_000;
 /// How a gzip file begins.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -60,7 +62,10 @@ impl Replay {
                 return Ok(());
             }
             for payload in portion {
-                if let Some(due) = pace.as_mut().and_then(|pace| pace.due(&payload)) {
+                if let Some(due) = pace
+                    .as_mut()
+                    .and_then(|pace| pace.due(&payload, Instant::now()))
+                {
                     sleep_until(due).await;
                 }
                 if frames.send(Frame { payload }).await.is_err() {
@@ -95,22 +100,34 @@ async fn in_background<T: Send + 'static>(
 /// When which frame is due.
 struct Pace {
     speed: f64,
-    begun: Option<(Instant, i64)>,
+    /// The latest event time so far, and when its frame was due.
+    latest: Option<(i64, Instant)>,
 }
 
 impl Pace {
     fn new(speed: f64) -> Pace {
-        Pace { speed, begun: None }
+        Pace {
+            speed,
+            latest: None,
+        }
     }
 
-    fn due(&mut self, payload: &[u8]) -> Option<Instant> {
+    /// A frame that is older than the latest one is due with it. A leap of more than [`LEAP_MS`], either
+    /// way, is not waited for: a wrong event time must not hold the replay up.
+    fn due(&mut self, payload: &[u8], now: Instant) -> Option<Instant> {
         let event_time_ms = event_time_ms(payload)?;
-        let (started, first_ms) = *self
-            .begun
-            .get_or_insert_with(|| (Instant::now(), event_time_ms));
-        let elapsed_ms = event_time_ms.saturating_sub(first_ms).max(0);
-        let wait = Duration::try_from_secs_f64(elapsed_ms as f64 / 1e3 / self.speed).ok()?;
-        started.checked_add(wait)
+        let (latest_ms, latest_due) = *self.latest.get_or_insert((event_time_ms, now));
+        let step_ms = event_time_ms.saturating_sub(latest_ms);
+        let (latest_ms, due) = match step_ms {
+            0..=LEAP_MS => {
+                let wait = Duration::try_from_secs_f64(step_ms as f64 / 1e3 / self.speed).ok()?;
+                (event_time_ms, latest_due.checked_add(wait)?)
+            }
+            _ if step_ms.saturating_abs() > LEAP_MS => (event_time_ms, latest_due),
+            _ => (latest_ms, latest_due),
+        };
+        self.latest = Some((latest_ms, due));
+        Some(due)
     }
 }
 
@@ -315,12 +332,21 @@ mod tests {
 
     #[test]
     fn the_recorded_pace_is_divided_by_the_factor() {
-        let mut pace = Pace::new(10.0);
-        let mut due = |t: i64| pace.due(format!(r#"{{"data":[{{"t":{t}}}]}}"#).as_bytes());
-        let first = due(1_000).unwrap();
-        assert_eq!(due(3_000).unwrap() - first, Duration::from_millis(200));
-        assert_eq!(due(500).unwrap(), first);
-        assert_eq!(due(i64::MAX), None);
-        assert_eq!(pace.due(br#"{"type":"ping"}"#), None);
+        let (mut pace, now) = (Pace::new(10.0), Instant::now());
+        let mut due_ms = |frame: &str| {
+            pace.due(frame.as_bytes(), now)
+                .map(|due| (due - now).as_millis())
+        };
+        let mut due_at = |t: i64| due_ms(&format!(r#"{{"data":[{{"t":{t}}}]}}"#));
+        assert_eq!(due_at(1_000), Some(0));
+        assert_eq!(due_at(3_000), Some(200));
+        assert_eq!(due_at(2_000), Some(200));
+        assert_eq!(due_at(4_000), Some(300));
+        for leap in [i64::MAX, 5_000, 0, 1_600_000_000_000] {
+            let due = due_at(leap).unwrap();
+            assert!(due <= 400, "{leap} is due after {due} ms");
+        }
+        assert_eq!(due_at(1_600_000_001_000), Some(400));
+        assert_eq!(due_ms(r#"{"type":"ping"}"#), None);
     }
 }

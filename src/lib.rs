@@ -21,6 +21,7 @@
 //! | [`api`] | HTTP |
 //! | [`broker`] | the embedded broker for demo and tests |
 //! | [`demo`] | the whole pipeline in one process |
+//! | [`bench`] | how fast the job is beside a bare consumer |
 
 pub mod model;
 
@@ -40,6 +41,7 @@ pub mod submit;
 pub mod window;
 
 pub mod api;
+pub mod bench;
 pub mod broker;
 pub mod candles;
 pub mod demo;

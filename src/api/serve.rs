@@ -5,7 +5,6 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
@@ -15,11 +14,11 @@ use tracing::{info, warn};
 
 use super::routes::router;
 use crate::config::api::{ApiArgs, ApiOptions};
-use crate::config::{env, log};
+use crate::config::{command_line, env, log};
 use crate::model::Exit;
 
 /// How long requests under way may still take after a stop.
-pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
 /// How the port is chosen on the command line of `stockpulse-api`.
 const PORT_FLAG: &str = "--port (API_PORT)";
@@ -101,7 +100,7 @@ pub fn run() -> ExitCode {
         eprintln!("error: {error}");
         return Exit::Usage.into();
     }
-    let args = ApiArgs::parse();
+    let args = command_line::parse::<ApiArgs>();
     log::init_logging(args.verbose);
     let ended = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

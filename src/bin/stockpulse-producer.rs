@@ -1,1 +1,5 @@
-fn main() {}
+//! Feed → Kafka; see `stockpulse::producer`.
+
+fn main() -> std::process::ExitCode {
+    stockpulse::producer::cli::run()
+}

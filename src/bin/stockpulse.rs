@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use stockpulse::config::stockpulse::{StockpulseArgs, StockpulseCommand};
-use stockpulse::config::{env, log};
+use stockpulse::config::{command_line, env, log};
 use stockpulse::model::Exit;
 
 fn main() -> ExitCode {
@@ -12,7 +11,7 @@ fn main() -> ExitCode {
         eprintln!("error: {error}");
         return Exit::Usage.into();
     }
-    let args = StockpulseArgs::parse();
+    let args = command_line::parse::<StockpulseArgs>();
     log::init_logging(args.verbose);
     match args.command {
         StockpulseCommand::Demo(demo) => stockpulse::demo::run(&demo),

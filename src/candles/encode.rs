@@ -163,18 +163,77 @@ mod tests {
     #[test]
     fn every_form_of_some_rows() {
         let rows = [batch(), batch().slice(0, 1)];
-        check(ReadFormat::Json, &rows, expect![[]]);
-        check(ReadFormat::Ndjson, &rows, expect![[]]);
-        check(ReadFormat::Csv, &rows, expect![[]]);
-        check(ReadFormat::Table, &rows, expect![[]]);
+        check(
+            ReadFormat::Json,
+            &rows,
+            expect![[r#"
+            [{"symbol":"A:B","window_start":"2019-10-11T00:00:00Z","window_end":"2019-10-11T00:00:00.001Z","open":0.30000000000000004,"trades":9223372036854775807},{"symbol":"a,\"b\"","window_start":"1970-01-01T00:00:00.000000001Z","window_end":null,"open":1482.0,"trades":null},{"symbol":"é","window_start":"1970-01-01T00:00:00Z","window_end":"1969-12-31T23:59:59.999Z","open":1.0e-7,"trades":0},{"symbol":"A:B","window_start":"2019-10-11T00:00:00Z","window_end":"2019-10-11T00:00:00.001Z","open":0.30000000000000004,"trades":9223372036854775807}]
+        "#]],
+        );
+        check(
+            ReadFormat::Ndjson,
+            &rows,
+            expect![[r#"
+            {"symbol":"A:B","window_start":"2019-10-11T00:00:00Z","window_end":"2019-10-11T00:00:00.001Z","open":0.30000000000000004,"trades":9223372036854775807}
+            {"symbol":"a,\"b\"","window_start":"1970-01-01T00:00:00.000000001Z","window_end":null,"open":1482.0,"trades":null}
+            {"symbol":"é","window_start":"1970-01-01T00:00:00Z","window_end":"1969-12-31T23:59:59.999Z","open":1.0e-7,"trades":0}
+            {"symbol":"A:B","window_start":"2019-10-11T00:00:00Z","window_end":"2019-10-11T00:00:00.001Z","open":0.30000000000000004,"trades":9223372036854775807}
+        "#]],
+        );
+        check(
+            ReadFormat::Csv,
+            &rows,
+            expect![[r#"
+            symbol,window_start,window_end,open,trades
+            A:B,2019-10-11T00:00:00Z,2019-10-11T00:00:00.001Z,0.30000000000000004,9223372036854775807
+            "a,""b""",1970-01-01T00:00:00.000000001Z,,1482.0,
+            é,1970-01-01T00:00:00Z,1969-12-31T23:59:59.999Z,1e-7,0
+            A:B,2019-10-11T00:00:00Z,2019-10-11T00:00:00.001Z,0.30000000000000004,9223372036854775807
+        "#]],
+        );
+        check(
+            ReadFormat::Table,
+            &rows,
+            expect![[r#"
+            +--------+--------------------------------+--------------------------+---------------------+---------------------+
+            | symbol | window_start                   | window_end               | open                | trades              |
+            +--------+--------------------------------+--------------------------+---------------------+---------------------+
+            | A:B    | 2019-10-11T00:00:00Z           | 2019-10-11T00:00:00.001Z | 0.30000000000000004 | 9223372036854775807 |
+            | a,"b"  | 1970-01-01T00:00:00.000000001Z |                          | 1482.0              |                     |
+            | é      | 1970-01-01T00:00:00Z           | 1969-12-31T23:59:59.999Z | 1e-7                | 0                   |
+            | A:B    | 2019-10-11T00:00:00Z           | 2019-10-11T00:00:00.001Z | 0.30000000000000004 | 9223372036854775807 |
+            +--------+--------------------------------+--------------------------+---------------------+---------------------+
+        "#]],
+        );
     }
 
     #[test]
     fn every_form_of_no_rows() {
-        check(ReadFormat::Json, &[], expect![[]]);
-        check(ReadFormat::Ndjson, &[], expect![[]]);
-        check(ReadFormat::Csv, &[], expect![[]]);
-        check(ReadFormat::Table, &[], expect![[]]);
+        check(
+            ReadFormat::Json,
+            &[],
+            expect![[r#"
+            []
+        "#]],
+        );
+        check(ReadFormat::Ndjson, &[], expect![[""]]);
+        check(
+            ReadFormat::Csv,
+            &[],
+            expect![[r#"
+            symbol,window_start,window_end,open,trades
+        "#]],
+        );
+        check(
+            ReadFormat::Table,
+            &[],
+            expect![[r#"
+            +--------+--------------+------------+------+--------+
+            | symbol | window_start | window_end | open | trades |
+            +--------+--------------+------------+------+--------+
+            +--------+--------------+------------+------+--------+
+        "#]],
+        );
     }
 
     #[test]
@@ -184,6 +243,13 @@ mod tests {
             Arc::new(Float64Array::from(vec![f64::NAN, f64::INFINITY])) as ArrayRef,
         )])
         .unwrap();
-        check(ReadFormat::Ndjson, &[batch], expect![[]]);
+        check(
+            ReadFormat::Ndjson,
+            &[batch],
+            expect![[r#"
+            {"open":null}
+            {"open":null}
+        "#]],
+        );
     }
 }

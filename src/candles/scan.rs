@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::SortExpr;
 use datafusion::logical_expr::expr::Sort;
@@ -92,7 +93,7 @@ async fn plan(
 /// A session of its own for each scan: a session keeps a folder's listing for good.
 fn new_session() -> Result<SessionContext, DataFusionError> {
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_limit(SORT_MEMORY_BYTES, 1.0)
+        .with_memory_pool(Arc::new(FairSpillPool::new(SORT_MEMORY_BYTES)))
         .build_arc()?;
     Ok(SessionContext::new_with_config_rt(
         SessionConfig::new(),
@@ -209,15 +210,18 @@ mod tests {
 
     const DAY_NS: i64 = 86_400_000_000_000;
 
-    /// A folder with one candle a day, of 1970-01-01 and the days after.
+    /// A folder with two candles a day, of 1970-01-01 and the days after.
     fn days(days: i64) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for day in 0..days {
             let columns: [(&str, ArrayRef); 2] = [
-                ("symbol", Arc::new(StringArray::from(vec!["A"]))),
+                ("symbol", Arc::new(StringArray::from(vec!["A", "B"]))),
                 (
                     "window_start",
-                    Arc::new(TimestampNanosecondArray::from(vec![day * DAY_NS])),
+                    Arc::new(TimestampNanosecondArray::from(vec![
+                        day * DAY_NS,
+                        day * DAY_NS + 1,
+                    ])),
                 ),
             ];
             let batch = RecordBatch::try_from_iter(columns).unwrap();
@@ -247,7 +251,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn later_folders_are_left_out_by_their_statistics() {
+    async fn files_are_left_out_by_folder_and_by_statistics() {
         let folder = days(9);
         let filter = Filter {
             from: Some(3 * DAY_NS),
@@ -258,8 +262,12 @@ mod tests {
         let rows = collect(Arc::clone(&plan), session.task_ctx())
             .await
             .unwrap();
-        assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
-        assert_eq!(metric(&plan, "files_ranges_pruned_statistics"), "");
+        assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 4);
+        // Three days by their folders, four by their files' statistics.
+        assert_eq!(
+            metric(&plan, "files_ranges_pruned_statistics"),
+            "6 total → 2 matched"
+        );
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use chrono::{DateTime, NaiveDate};
 use datafusion::catalog::Session;
 use datafusion::common::DataFusionError;
@@ -164,7 +164,8 @@ async fn list(
     Ok(files)
 }
 
-/// The columns of all files, in the order in which the files, by path, bring them.
+/// The columns of all files, in the order in which the files, by path, bring them. All may be null: a
+/// column that came later has no value in the files before.
 async fn merged_schema(
     state: &dyn Session,
     store: &Arc<dyn ObjectStore>,
@@ -173,7 +174,11 @@ async fn merged_schema(
 ) -> Result<SchemaRef, CandlesError> {
     let format = ParquetFormat::default();
     let error = match format.infer_schema(state, store, files).await {
-        Ok(schema) => return Ok(schema),
+        Ok(schema) => {
+            let fields = schema.fields().iter();
+            let fields = fields.map(|field| field.as_ref().clone().with_nullable(true));
+            return Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())));
+        }
         Err(error) => error,
     };
     // DataFusion does not say which file it is.

@@ -1,12 +1,21 @@
 //! The durable record of what has happened, one small JSON document an epoch; and the lock that
 //! keeps a second job off it.
+//!
+//! [`CheckpointStore`] is the directory; the newest document in it is the truth. State itself is
+//! never written: a start re-reads the open windows from Kafka, from the replay points on.
+
+mod document;
+pub(crate) mod durable;
+mod instant;
+mod store;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Counts, Epoch, Partition, Watermark};
+
+pub use store::CheckpointStore;
 
 /// Where one partition stands at a commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +23,7 @@ pub struct PartitionState {
     /// Next offset to read.
     pub next: i64,
     /// The partition's watermark after the frame before `next`.
+    #[serde(with = "instant")]
     pub watermark: Watermark,
     /// Where reading must start again so that every open window is rebuilt.
     pub replay: ReplayPoint,
@@ -25,8 +35,14 @@ pub struct ReplayPoint {
     /// First offset to read again; at most the partition's `next`.
     pub offset: i64,
     /// Watermark before that frame.
+    #[serde(with = "instant")]
     pub watermark: Watermark,
 }
+
+/// End of the last window that was emitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Emitted(#[serde(with = "instant")] pub Watermark);
 
 /// A file that a commit makes visible: staged under one name, published under another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,8 +68,8 @@ pub struct Checkpoint {
     pub epoch: Epoch,
     /// The topic that was read.
     pub topic: String,
-    /// Windows that end at or before this have been emitted.
-    pub emitted: Watermark,
+    /// Per table of the SQL: windows that end at or before this have been emitted.
+    pub emitted: BTreeMap<String, Emitted>,
     /// Per partition where reading stands.
     pub partitions: BTreeMap<Partition, PartitionState>,
     /// Files that this commit publishes.
@@ -76,29 +92,4 @@ pub enum CheckpointError {
     /// The disk refused.
     #[error("{0}")]
     Io(String),
-}
-
-/// A job's checkpoint directory, locked for as long as this lives.
-pub struct CheckpointStore {
-    dir: PathBuf,
-}
-
-impl CheckpointStore {
-    /// Opens (creates) the directory and takes the lock.
-    pub fn open(dir: &Path) -> Result<CheckpointStore, CheckpointError> {
-        let _ = dir;
-        todo!()
-    }
-
-    /// The newest checkpoint; `None` on a first start.
-    pub fn load(&self) -> Result<Option<Checkpoint>, CheckpointError> {
-        let _ = &self.dir;
-        todo!()
-    }
-
-    /// Makes `checkpoint` the newest, durably (temp file, fsync, rename, fsync of the directory).
-    pub fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-        let _ = checkpoint;
-        todo!()
-    }
 }

@@ -2,8 +2,6 @@
 
 use clap::Parser;
 
-use super::not_empty;
-
 /// Watched when `SYMBOL_LIST` says nothing.
 pub const DEFAULT_SYMBOL_LIST: &str = "BINANCE:ETHUSDT,BINANCE:BTCUSDT";
 /// Used when `KAFKA_BROKER` says nothing.
@@ -70,10 +68,10 @@ impl Default for ApiOptions {
 impl From<ApiArgs> for ApiOptions {
     fn from(args: ApiArgs) -> ApiOptions {
         ApiOptions {
-            host: not_empty(args.host, DEFAULT_API_HOST),
+            host: args.host,
             port: args.port,
-            monitored_symbols: split_symbols(&not_empty(args.symbol_list, DEFAULT_SYMBOL_LIST)),
-            kafka_broker: not_empty(args.kafka_broker, DEFAULT_KAFKA_BROKER),
+            monitored_symbols: split_symbols(&args.symbol_list),
+            kafka_broker: args.kafka_broker,
         }
     }
 }
@@ -92,25 +90,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn symbols_are_trimmed_and_an_empty_value_is_the_default() {
-        let args = ApiArgs {
-            host: "0.0.0.0".to_string(),
-            port: 1,
-            symbol_list: " A , B:C ,,".to_string(),
-            kafka_broker: " ".to_string(),
-            verbose: false,
-        };
-        let options = ApiOptions::from(args.clone());
-        assert_eq!(options.monitored_symbols, ["A", "B:C"]);
-        assert_eq!(options.kafka_broker, DEFAULT_KAFKA_BROKER);
-        let empty = ApiArgs {
-            symbol_list: String::new(),
-            ..args
-        };
-        assert_eq!(
-            ApiOptions::from(empty).monitored_symbols,
-            ["BINANCE:ETHUSDT", "BINANCE:BTCUSDT"]
-        );
+    fn symbols_are_trimmed() {
+        assert_eq!(split_symbols(" A , B:C ,,"), ["A", "B:C"]);
     }
 
     #[test]

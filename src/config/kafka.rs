@@ -92,6 +92,33 @@ impl KafkaProperties {
             .collect()
     }
 
+    /// Checks that the brokers are `host`, `host:port` or `[ipv6]:port`, each perhaps after `scheme://`.
+    ///
+    /// # Errors
+    /// The first entry that is none of these.
+    pub fn check_brokers(&self) -> Result<(), String> {
+        for broker in self.brokers.split(',').map(str::trim) {
+            let address = broker
+                .rsplit_once("://")
+                .map_or(broker, |(_, address)| address);
+            let (host, port) = match address.rsplit_once(':') {
+                Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+                    (host, Some(port))
+                }
+                _ => (address, None),
+            };
+            let port_is_number =
+                port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+            if host.is_empty() || host.contains(char::is_whitespace) || !port_is_number {
+                return Err(match broker {
+                    "" => "no address; write host:port".to_string(),
+                    _ => format!("{broker} is not host:port"),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a property's value must not be shown, judged by the property's name.
     pub fn is_secret(key: &str) -> bool {
         let key = key.to_ascii_lowercase();
@@ -172,6 +199,22 @@ mod tests {
         );
         kafka.set("bootstrap.servers", "a:1,b:2");
         assert_eq!(kafka.brokers, "a:1,b:2");
+    }
+
+    #[test]
+    fn brokers_are_checked() {
+        for good in [
+            "localhost:9092",
+            "a:1, b:2",
+            "kafka",
+            "SASL_SSL://k.example:9093",
+            "[::1]:9092",
+        ] {
+            assert_eq!(KafkaProperties::new(good).check_brokers(), Ok(()), "{good}");
+        }
+        for bad in ["", "a:1,", ":9092", "a:b", "a:0", "a:99999", "a b:1", "a:"] {
+            assert!(KafkaProperties::new(bad).check_brokers().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub struct StockpulseArgs {
     pub command: StockpulseCommand,
 
     /// Log more
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 100)]
     pub verbose: bool,
 }
 

@@ -1,2 +1,112 @@
 //! The loop over the rooms: the one page that shows an epoch in order.
+//!
+//! [`run`] opens the checkpoint, the sinks and the topic; `worker` threads read and aggregate; `epoch`
+//! closes windows, stages, commits and publishes.
+
+mod epoch;
+mod error;
+mod lane;
 pub mod progress;
+mod start;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+pub use error::JobError;
+pub use lane::MICRO_BATCH_FRAMES;
+pub use progress::ProgressReport;
+
+use crate::checkpoint::CheckpointStore;
+use crate::metrics::ingest::IngestMetrics;
+use crate::model::{Counts, Partition};
+use crate::query::JobPlan;
+use crate::source::Topic;
+
+/// Where a job without a checkpoint begins to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartAt {
+    /// With what the topic retains.
+    Earliest,
+    /// With what comes next.
+    Latest,
+    /// Per partition an offset, or -2 (earliest), or -1 (latest); every partition must be named.
+    Offsets(BTreeMap<Partition, i64>),
+}
+
+/// A job to run.
+pub struct JobSpec {
+    /// Its name: the beginning of file names, and of the consumer group.
+    pub name: String,
+    /// What it does.
+    pub plan: JobPlan,
+    /// Threads that read and aggregate, 1 and up; more than the topic has partitions stay unused.
+    pub threads: usize,
+    /// Frames of one partition that are worked through together at the most, 1 and up; see
+    /// [`MICRO_BATCH_FRAMES`].
+    pub micro_batch_frames: usize,
+    /// Where its checkpoints are kept.
+    pub checkpoint_dir: PathBuf,
+    /// Read what the topic holds at the start, then end.
+    pub bounded: bool,
+    /// Least time between two epochs of an unbounded run.
+    pub trigger: Duration,
+    /// Where to begin without a checkpoint.
+    pub start: StartAt,
+    /// Frames to read in an epoch, over all partitions; `None`: no limit.
+    pub max_offsets_per_trigger: Option<u64>,
+    /// Refuse to start when needed offsets are gone.
+    pub fail_on_data_loss: bool,
+    /// Event times further in the future of Kafka's timestamp are rejected.
+    pub max_future_skew: Duration,
+    /// Set it to end the job after a last commit.
+    pub stop: Arc<AtomicBool>,
+    /// Wall clock, nanoseconds since 1970 UTC.
+    pub clock: fn() -> i64,
+    /// What it counts.
+    pub metrics: IngestMetrics,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Commits of this run.
+    pub epochs: u64,
+    /// Rows that this run published.
+    pub rows: u64,
+    /// What became of the ticks since the job's first epoch.
+    pub counts: Counts,
+    /// Windows that stay open, and the start of the earliest, nanoseconds since 1970 UTC.
+    pub open_windows: usize,
+    /// See `open_windows`.
+    pub open_since: Option<i64>,
+}
+
+/// The system's wall clock, nanoseconds since 1970 UTC.
+pub fn wall_clock() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// Runs a job until it is done, told to stop, or cannot go on.
+///
+/// # Errors
+/// See [`JobError`]; whatever it is, a restart goes on from the last commit.
+pub fn run(
+    spec: JobSpec,
+    topic: &dyn Topic,
+    on_progress: &mut dyn FnMut(&ProgressReport),
+) -> Result<Summary, JobError> {
+    let mut store = CheckpointStore::open(&spec.checkpoint_dir)?;
+    let checkpoint = store.load()?;
+    if let Some(checkpoint) = &checkpoint {
+        start::check_meaning(&spec, checkpoint)?;
+    }
+    let sinks = epoch::open_sinks(&spec, checkpoint.as_ref())?;
+    let bounds = topic.bounds()?;
+    let starts = start::starts(&spec, topic.name(), checkpoint.as_ref(), &bounds)?;
+    epoch::Coordinator::new(spec, &mut store, sinks, checkpoint).run(topic, &bounds, &starts, on_progress)
+}

@@ -1,33 +1,26 @@
-//! What a running job says of itself, for a person to see.
+//! What a running job tells the person who watches it.
 
 use crate::model::{Epoch, Watermark};
 
-/// Where a job stands.
+/// How far a job is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProgressReport {
-    /// Ticks read since the start.
+    /// Ticks read since the job's first epoch.
     pub ticks_total: u64,
-    /// Ticks read per second, lately.
+    /// Ticks read a second, since the last report.
     pub ticks_per_second: f64,
-    /// The global watermark.
+    /// Windows that end at or before this are closed.
     pub watermark: Watermark,
     /// Windows that are open.
     pub open_windows: usize,
-    /// Rows published since the start.
+    /// Rows that this run published.
     pub rows_written_total: u64,
-    /// Messages read since the start.
+    /// Offsets read, over all partitions, since this run began.
     pub offsets_done: u64,
-    /// Messages to read since the start, those read included; `None`: not known.
+    /// Offsets to read in a bounded run.
     pub offsets_total: Option<u64>,
-    /// The last commit; `None`: none yet.
+    /// The commit that this report is of; `None`: nothing was committed.
     pub epoch: Option<Epoch>,
-    /// Files published since the start.
+    /// Files that the commit published.
     pub files: usize,
-}
-
-impl ProgressReport {
-    /// Messages that are still to be read; `None`: not known.
-    pub fn lag(&self) -> Option<u64> {
-        Some(self.offsets_total?.saturating_sub(self.offsets_done))
-    }
 }

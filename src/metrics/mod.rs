@@ -1,1 +1,4 @@
 //! Every metric, a method each.
+
+pub mod ingest;
+pub mod producer;

@@ -3,3 +3,20 @@
 //! [`sql`] reads the text (variables, statements, CREATE TABLE); the rest plans it on DataFusion.
 
 pub mod sql;
+
+mod aggregates;
+mod determinism;
+mod meaning;
+mod pipeline;
+mod plan;
+mod session;
+mod sinks;
+mod steps;
+mod stream;
+mod tumble;
+
+pub use aggregates::Table;
+pub use meaning::{Change, compare};
+pub use pipeline::{Pipeline, Ticks};
+pub use plan::{JobPlan, Output, SourcePlan, WatermarkPlan};
+pub use steps::Tally;

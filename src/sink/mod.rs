@@ -1,13 +1,17 @@
 //! Closed windows → Parquet files: stage (written, fsynced, beside the table), then publish
 //! (renamed into the table, after the checkpoint that names them is durable).
 
+mod file;
+mod layout;
+mod parquet;
+mod place;
+
 use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 
-use crate::checkpoint::FileEntry;
-use crate::model::Epoch;
+pub use self::layout::default_checkpoint_dir;
+pub use self::parquet::ParquetSink;
 
 /// Parquet's compression codecs, as `parquet.compression` names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,8 +42,8 @@ pub struct ParquetOptions {
     pub time_pattern: Option<String>,
     /// Codec.
     pub compression: Compression,
-    /// Rows a row group at most; `None`: the library's default.
-    pub row_group_rows: Option<usize>,
+    /// Bytes a row group at most; `None`: the library's default.
+    pub row_group_bytes: Option<u64>,
     /// Goes before the job's name in file names.
     pub filename_prefix: Option<String>,
     /// Columns that rows are sorted by, ascending, in this order.
@@ -61,46 +65,18 @@ pub enum SinkError {
     /// The directory or a file cannot be written.
     #[error("{0}")]
     NotWritable(String),
-    /// The table's directory holds what is not ours.
+    /// The table's directory holds what is not ours, or no longer what was committed.
     #[error("{0}")]
     Foreign(String),
+    /// An option of the sink's table that files cannot be written by.
+    #[error("{0}")]
+    Options(String),
 }
 
-/// Writes one table.
-pub struct ParquetSink {}
-
-impl ParquetSink {
-    /// Opens the table's directory and its staging directory beside it, creating both.
-    pub fn open(options: ParquetOptions, schema: SchemaRef) -> Result<ParquetSink, SinkError> {
-        let _ = (options, schema);
-        todo!()
-    }
-
-    /// Whether the table's directory holds any published file.
-    pub fn has_published(&self) -> Result<bool, SinkError> {
-        todo!()
-    }
-
-    /// After a restart: publishes what `committed` names and is still staged, then removes every
-    /// other staged file. Idempotent.
-    pub fn recover(&self, committed: &[FileEntry]) -> Result<(), SinkError> {
-        let _ = committed;
-        todo!()
-    }
-
-    /// Writes the epoch's rows into staged files, one a partition directory, durable on return.
-    pub fn stage(
-        &mut self,
-        epoch: Epoch,
-        rows: Vec<SinkRows>,
-    ) -> Result<Vec<FileEntry>, SinkError> {
-        let _ = (epoch, rows);
-        todo!()
-    }
-
-    /// Makes staged files visible: rename, then fsync of the directories. Idempotent.
-    pub fn publish(&self, files: &[FileEntry]) -> Result<(), SinkError> {
-        let _ = files;
-        todo!()
-    }
+/// Checks a `partitioning.time_pattern`, so that a query can refuse it where it stands in the SQL.
+///
+/// # Errors
+/// What is wrong with it, and a form that works.
+pub fn check_time_pattern(pattern: &str) -> Result<(), String> {
+    layout::TimePattern::parse(pattern).map(drop)
 }

@@ -3,6 +3,9 @@
 //! [`Topic`] is what the job needs to know about a topic; [`Source`] reads some of its partitions.
 //! Two implementations: [`kafka`] (librdkafka) and [`replay`] (frames in memory, for tests).
 
+pub mod kafka;
+pub mod replay;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -71,4 +74,25 @@ pub trait Source: Send {
         timeout: Duration,
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<usize, SourceError>;
+}
+
+/// Checks that every offset of `start` is retained, or the next one to be written.
+fn check_retained(
+    topic: &str,
+    start: &Offsets,
+    bounds: &BTreeMap<Partition, Bounds>,
+) -> Result<(), SourceError> {
+    for (&partition, &wanted) in &start.0 {
+        let retained = match bounds.get(&partition) {
+            Some(bounds) if (bounds.low..=bounds.high).contains(&wanted) => continue,
+            Some(Bounds { low, high }) if low == high => format!("is empty, its next is {high}"),
+            Some(Bounds { low, high }) => format!("retains {low} to {}", high - 1),
+            None => "does not exist".to_owned(),
+        };
+        return Err(SourceError::DataLoss(format!(
+            "topic {topic}, partition {partition}: offset {wanted} is needed, but the partition \
+             {retained}"
+        )));
+    }
+    Ok(())
 }

@@ -1,38 +1,37 @@
 //! spark-submit's command line: reads the configuration and the SQL file, then starts the job.
 //!
-//! [`run`] is `stockpulse-ingest`; [`progress`] shows how a job gets on.
+//! [`run`] is `stockpulse-ingest`; [`launch`] plans the SQL and runs it; [`progress`] shows how it gets on.
 
+pub mod launch;
 pub mod progress;
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::Parser;
-use tracing::{debug, warn};
+use chrono::DateTime;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{debug, info, warn};
 
+use crate::config::command_line;
 use crate::config::env::load_dotenv;
 use crate::config::ingest::args::IngestArgs;
-use crate::config::ingest::{IngestOptions, UsageError, read_properties_file};
+use crate::config::ingest::{IngestOptions, Trigger, UsageError, read_properties_file};
 use crate::config::log::init_logging;
+use crate::job::{ProgressReport, Summary};
+use crate::metrics::ingest::IngestMetrics;
 use crate::model::Exit;
 use crate::query::sql::SqlFile;
+use progress::{Progress, ProgressKind};
 
 /// `stockpulse-ingest`: runs the SQL file that the command line names, and returns how it ended.
 pub fn run() -> ExitCode {
     if let Err(message) = load_dotenv() {
         return refuse(Exit::Usage, &message);
     }
-    let args = match IngestArgs::try_parse() {
-        Ok(args) => args,
-        Err(error) => {
-            // Deliberately: nothing can be done when standard error is gone.
-            let _ = error.print();
-            return match error.use_stderr() {
-                true => Exit::Usage.into(),
-                false => Exit::Done.into(),
-            };
-        }
-    };
+    let args = command_line::parse::<IngestArgs>();
     let (options, warnings) = match resolve(args) {
         Ok(resolved) => resolved,
         Err(error) => {
@@ -62,7 +61,7 @@ pub fn run() -> ExitCode {
                     statement.span().start.line
                 );
             }
-            start(options, sql)
+            start(&options, &sql)
         }
         Err(message) => refuse(Exit::SqlRefused, &message),
     }
@@ -88,14 +87,80 @@ fn read_sql(options: &IngestOptions) -> Result<SqlFile, String> {
     SqlFile::parse(&path.display().to_string(), &text, &lookup).map_err(|faults| faults.to_string())
 }
 
-/// Hands the job over.
-fn start(options: IngestOptions, sql: SqlFile) -> ExitCode {
-    let message = format!(
-        "{}: {} statements were read, but running them is not there yet",
-        options.sql_path.display(),
-        sql.statements.len()
-    );
-    refuse(Exit::Failed, &message)
+/// Runs the job until it is done or a signal stops it, and shows how it gets on.
+fn start(options: &IngestOptions, sql: &SqlFile) -> ExitCode {
+    let stop = Arc::new(AtomicBool::new(false));
+    if let Err(error) = stop_on_signal(Arc::clone(&stop)) {
+        return refuse(Exit::Failed, &format!("cannot listen to signals: {error}"));
+    }
+    let kind = match options.trigger {
+        Trigger::AvailableNow => ProgressKind::AvailableNow,
+        Trigger::ProcessingTime(_) => ProgressKind::Continuous,
+    };
+    let mut progress = Progress::new(kind, std::io::stderr().is_terminal());
+    let mut show = |report: &ProgressReport| progress.update(report);
+    let metrics = IngestMetrics::default();
+    let ended = launch::launch(options, sql, &stop, &metrics, &mut show);
+    progress.finish();
+    match ended {
+        Ok(Some(summary)) => {
+            info!("{}", summary_line(&summary));
+            Exit::Done.into()
+        }
+        Ok(None) => {
+            info!("stopped before there was a topic to read");
+            Exit::Done.into()
+        }
+        Err(error) => refuse(error.exit(), &error.to_string()),
+    }
+}
+
+/// SIGINT or SIGTERM sets `stop`, for a last commit; a second one ends the process at once, which loses
+/// nothing: the next start goes on from the last commit.
+fn stop_on_signal(stop: Arc<AtomicBool>) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut signals = {
+        let _context = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    let wait = async move || {
+        tokio::select! {
+            _ = signals.0.recv() => {}
+            _ = signals.1.recv() => {}
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let mut wait = wait;
+        runtime.block_on(wait());
+        info!("stopping after a last commit; a second signal stops at once");
+        stop.store(true, Ordering::Relaxed);
+        runtime.block_on(wait());
+        std::process::exit(Exit::Failed.code().into());
+    })?;
+    Ok(())
+}
+
+fn summary_line(summary: &Summary) -> String {
+    let counts = &summary.counts;
+    let open = match summary.open_since {
+        Some(since) => format!(
+            "{} windows are still open, the first since {} UTC",
+            summary.open_windows,
+            DateTime::from_timestamp_nanos(since).format("%Y-%m-%d %H:%M:%S")
+        ),
+        None => "no window is open".to_owned(),
+    };
+    format!(
+        "{} rows written in {} epochs; since the first epoch {} ticks were read: {} in windows, {} filtered, \
+         {} late, {} rejected; {open}",
+        summary.rows,
+        summary.epochs,
+        counts.read,
+        counts.in_windows,
+        counts.filtered,
+        counts.late,
+        counts.rejected()
+    )
 }
 
 fn refuse(exit: Exit, message: &str) -> ExitCode {

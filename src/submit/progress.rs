@@ -7,7 +7,7 @@ use chrono::DateTime;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::info;
 
-use crate::job::progress::ProgressReport;
+use crate::job::ProgressReport;
 use crate::model::{Epoch, Watermark};
 
 /// How often the terminal is drawn again at most, times a second.
@@ -26,10 +26,9 @@ pub enum ProgressKind {
 
 /// Shows the reports of one run on standard error.
 pub struct Progress {
-    /// `None`: not a terminal.
+    /// `None`: not a terminal, or finished.
     bar: Option<ProgressBar>,
-    /// The commit that was last logged.
-    logged: Option<Epoch>,
+    is_terminal: bool,
 }
 
 impl Progress {
@@ -41,7 +40,7 @@ impl Progress {
             bar.enable_steady_tick(STEADY_TICK);
             bar
         });
-        Progress { bar, logged: None }
+        Progress { bar, is_terminal }
     }
 
     /// Shows where the run stands now.
@@ -52,9 +51,10 @@ impl Progress {
             }
             bar.set_position(report.offsets_done);
             bar.set_message(status_line(report));
-        } else if report.epoch.is_some() && report.epoch != self.logged {
-            self.logged = report.epoch;
-            info!("{}", commit_line(report));
+        } else if let Some(epoch) = report.epoch
+            && !self.is_terminal
+        {
+            info!("{}", commit_line(epoch, report));
         }
     }
 
@@ -91,21 +91,20 @@ fn status_line(report: &ProgressReport) -> String {
         counted(report.open_windows as u64, "window"),
         counted(report.rows_written_total, "row"),
     );
-    if let Some(lag) = report.lag() {
+    if let Some(total) = report.offsets_total {
+        let behind = total.saturating_sub(report.offsets_done);
         // Writing to a String cannot fail.
-        let _ = write!(line, " | {} behind", counted(lag, "message"));
+        let _ = write!(line, " | {} behind", counted(behind, "message"));
     }
     line
 }
 
 /// What a commit did.
-fn commit_line(report: &ProgressReport) -> String {
-    let epoch = report.epoch.map_or(0, |Epoch(number)| number);
+fn commit_line(epoch: Epoch, report: &ProgressReport) -> String {
     format!(
-        "epoch {epoch} is committed: {} read, {} in {} written so far; {}",
-        counted(report.ticks_total, "tick"),
-        counted(report.rows_written_total, "row"),
+        "epoch {epoch} is committed: {} published; {} so far | {}",
         counted(report.files as u64, "file"),
+        counted(report.ticks_total, "tick"),
         status_line(report)
     )
 }
@@ -160,7 +159,7 @@ mod tests {
     #[test]
     fn lines_read_well() {
         expect!["40,322 ticks/s | watermark 2019-12-05 06:18:11 | 1 window open | 2,469 rows written | 100 messages behind"].assert_eq(&status_line(&report()));
-        expect!["epoch 7 is committed: 1,234,567 ticks read, 2,469 rows in 3 files written so far; 40,322 ticks/s | watermark 2019-12-05 06:18:11 | 1 window open | 2,469 rows written | 100 messages behind"].assert_eq(&commit_line(&report()));
+        expect!["epoch 7 is committed: 1,234,567 ticks read, 2,469 rows in 3 files written so far; 40,322 ticks/s | watermark 2019-12-05 06:18:11 | 1 window open | 2,469 rows written | 100 messages behind"].assert_eq(&commit_line(Epoch(7), &report()));
         let nothing = ProgressReport {
             ticks_total: 0,
             ticks_per_second: f64::NAN,

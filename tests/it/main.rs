@@ -1,5 +1,14 @@
-//! One integration-test binary, so that DataFusion links once.
-#![allow(clippy::unwrap_used)]
+//! The one integration-test binary, a module a room, so that DataFusion is linked once.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod api;
+mod broker;
+mod checkpoint;
+mod decode;
+mod job;
+mod producer;
 mod read;
+mod sink;
+mod source;
+mod support;
+mod tidy;

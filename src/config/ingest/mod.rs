@@ -45,8 +45,9 @@ pub struct IngestOptions {
     pub checkpoint_location: Option<PathBuf>,
     /// When micro-batches are committed, and whether the run ends.
     pub trigger: Trigger,
-    /// Where reading starts when there is no checkpoint.
-    pub starting_offsets: StartingOffsets,
+    /// Where reading starts when there is no checkpoint; `None`: as the SQL file's `source.offset` says,
+    /// else at the beginning.
+    pub starting_offsets: Option<StartingOffsets>,
     /// Messages that one trigger reads at most; `None`: no limit.
     pub max_offsets_per_trigger: Option<u64>,
     /// Whether the job refuses to start when offsets that it needs are gone.
@@ -97,8 +98,7 @@ impl IngestOptions {
             checkpoint_location: properties.read(known::CHECKPOINT_LOCATION, values::local_path)?,
             trigger,
             starting_offsets: properties
-                .read(known::STARTING_OFFSETS, values::starting_offsets)?
-                .unwrap_or(StartingOffsets::Earliest),
+                .read(known::STARTING_OFFSETS, values::starting_offsets)?,
             max_offsets_per_trigger: properties.read(known::MAX_OFFSETS, values::positive)?,
             fail_on_data_loss: properties
                 .read(known::FAIL_ON_DATA_LOSS, values::boolean)?
@@ -115,6 +115,25 @@ impl IngestOptions {
             verbose: args.verbose,
         };
         Ok((options, warnings))
+    }
+
+    /// The options of a job that no command line names: everything else is the default.
+    pub fn for_demo(name: &str, threads: usize, trigger: Trigger) -> IngestOptions {
+        IngestOptions {
+            name: name.to_owned(),
+            threads: threads.max(1),
+            sql_path: PathBuf::from(format!("{name}.sql")),
+            checkpoint_location: None,
+            trigger,
+            starting_offsets: None,
+            max_offsets_per_trigger: None,
+            fail_on_data_loss: true,
+            max_future_skew: DEFAULT_MAX_FUTURE_SKEW,
+            vars: BTreeMap::new(),
+            kafka_environment: Vec::new(),
+            kafka_conf: Vec::new(),
+            verbose: false,
+        }
     }
 
     /// The value of a variable of the SQL file: `spark.stockpulse.var.NAME`, else the environment, in
@@ -163,13 +182,17 @@ impl IngestOptions {
             Some(path) => path.display().to_string(),
             None => "beside the data".to_owned(),
         };
+        let starting_offsets = match &self.starting_offsets {
+            Some(offsets) => format!("{offsets:?}"),
+            None => "as the SQL file says".to_owned(),
+        };
         format!(
             "sql file                {}\n\
              name                    {}\n\
              master                  local[{}]\n\
              checkpointLocation      {checkpoint}\n\
              trigger                 {:?}\n\
-             startingOffsets         {:?}\n\
+             startingOffsets         {starting_offsets}\n\
              maxOffsetsPerTrigger    {:?}\n\
              failOnDataLoss          {}\n\
              maxFutureSkew           {:?}\n\
@@ -180,7 +203,6 @@ impl IngestOptions {
             self.name,
             self.threads,
             self.trigger,
-            self.starting_offsets,
             self.max_offsets_per_trigger,
             self.fail_on_data_loss,
             self.max_future_skew,

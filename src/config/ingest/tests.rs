@@ -43,7 +43,7 @@ fn defaults() {
             sql_path: PathBuf::from("sql/ohlc.sql"),
             checkpoint_location: None,
             trigger: Trigger::ProcessingTime(Duration::from_secs(1)),
-            starting_offsets: StartingOffsets::Earliest,
+            starting_offsets: None,
             max_offsets_per_trigger: None,
             fail_on_data_loss: true,
             max_future_skew: Duration::from_secs(600),
@@ -110,7 +110,7 @@ fn the_properties_file_is_as_sparks() {
         options.checkpoint_location,
         Some(PathBuf::from("/data/check"))
     );
-    let StartingOffsets::Map(map) = &options.starting_offsets else {
+    let Some(StartingOffsets::Map(map)) = &options.starting_offsets else {
         panic!("{:?}", options.starting_offsets);
     };
     assert_eq!(

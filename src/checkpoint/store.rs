@@ -1,0 +1,169 @@
+//! The checkpoint directory: which documents are in it, and who may write there.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::document;
+use super::durable::{self, LockError};
+use super::{Checkpoint, CheckpointError};
+use crate::model::Epoch;
+
+const LOCK: &str = "lock";
+const TEMP: &str = "checkpoint.tmp";
+/// Documents that stay after a commit: the newest, and the one before it for a person to look at.
+const KEPT: usize = 2;
+
+/// A job's checkpoint directory, locked for as long as this lives.
+///
+/// Invariant: a document appears whole, by rename; the newest one is never changed.
+#[derive(Debug)]
+pub struct CheckpointStore {
+    dir: PathBuf,
+    /// Epochs whose documents are there, ascending.
+    epochs: Vec<Epoch>,
+    /// Held, never read.
+    _lock: File,
+}
+
+impl CheckpointStore {
+    /// Opens (creates) the directory, takes the lock and removes what a crash left half-written.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Locked`] while another job uses the directory, [`CheckpointError::Io`]
+    /// when it cannot be created or read.
+    pub fn open(dir: &Path) -> Result<CheckpointStore, CheckpointError> {
+        durable::create_dirs(dir).map_err(|error| io_error("create directory", dir, &error))?;
+        let lock_path = dir.join(LOCK);
+        let lock = durable::lock(&lock_path).map_err(|error| locked(dir, &lock_path, error))?;
+        let temp = dir.join(TEMP);
+        durable::remove_file(&temp).map_err(|error| io_error("remove", &temp, &error))?;
+        let epochs = epochs_in(dir).map_err(|error| io_error("read directory", dir, &error))?;
+        Ok(CheckpointStore {
+            dir: dir.to_path_buf(),
+            epochs,
+            _lock: lock,
+        })
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The newest checkpoint; `None` on a first start.
+    ///
+    /// Deliberately without falling back to the one before: what the newest one names may already be
+    /// published, and going on from an older one would publish it twice.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Damaged`] when the newest one is truncated, edited or of another version.
+    pub fn load(&self) -> Result<Option<Checkpoint>, CheckpointError> {
+        let Some(&epoch) = self.epochs.last() else {
+            return Ok(None);
+        };
+        let path = self.path(epoch);
+        let bytes = fs::read(&path).map_err(|error| io_error("read checkpoint", &path, &error))?;
+        let checkpoint = document::decode(&bytes).and_then(|checkpoint| {
+            if checkpoint.epoch == epoch {
+                Ok(checkpoint)
+            } else {
+                Err(format!("it holds epoch {}", checkpoint.epoch))
+            }
+        });
+        checkpoint.map(Some).map_err(|why| damaged(&path, &why))
+    }
+
+    /// Makes `checkpoint` the newest, durably (temp file, fsync, rename, fsync of the directory),
+    /// then removes all but the one before it. Its epoch comes after the newest one's.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`]: whether the commit happened is not known, only a restart can tell.
+    pub fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        let epoch = checkpoint.epoch;
+        assert!(
+            self.epochs.last().is_none_or(|&newest| newest < epoch),
+            "epochs only go forward, and the lock keeps other writers away"
+        );
+        let temp = self.dir.join(TEMP);
+        let path = self.path(epoch);
+        durable::write_file(&temp, document::encode(checkpoint).as_bytes())
+            .map_err(|error| io_error("write", &temp, &error))?;
+        durable::rename(&temp, &path).map_err(|error| io_error("rename to", &path, &error))?;
+        durable::sync_dir(&self.dir).map_err(|error| io_error("fsync", &self.dir, &error))?;
+        self.epochs.push(epoch);
+        self.remove_old();
+        Ok(())
+    }
+
+    /// One that cannot be removed costs some bytes, not the job; the next start tries again.
+    fn remove_old(&mut self) {
+        let surplus = self.epochs.len().saturating_sub(KEPT);
+        for epoch in self.epochs.drain(..surplus).collect::<Vec<_>>() {
+            let path = self.path(epoch);
+            if let Err(error) = durable::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "an old checkpoint cannot be removed");
+            }
+        }
+    }
+
+    fn path(&self, epoch: Epoch) -> PathBuf {
+        self.dir.join(file_name(epoch))
+    }
+}
+
+fn file_name(epoch: Epoch) -> String {
+    format!("checkpoint-{:09}.json", epoch.0)
+}
+
+/// Epochs of the documents in `dir`, ascending; everything else there is left alone.
+fn epochs_in(dir: &Path) -> io::Result<Vec<Epoch>> {
+    let mut epochs = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let digits = name
+            .strip_prefix("checkpoint-")
+            .and_then(|rest| rest.strip_suffix(".json"));
+        let Some(Ok(number)) = digits.map(str::parse) else {
+            continue;
+        };
+        if file_name(Epoch(number)) == name {
+            epochs.push(Epoch(number));
+        }
+    }
+    epochs.sort_unstable();
+    Ok(epochs)
+}
+
+fn damaged(path: &Path, why: &str) -> CheckpointError {
+    CheckpointError::Damaged(format!(
+        "checkpoint {} cannot be used: {why}. An older one is not used instead, because what this \
+         one committed may be published. Put the file back from a backup (or run the version of \
+         StockPulse that wrote it), or start over: another checkpoint location and another output \
+         path, for which the candles are computed again from Kafka",
+        path.display()
+    ))
+}
+
+fn locked(dir: &Path, lock_path: &Path, error: LockError) -> CheckpointError {
+    match error {
+        LockError::Held(pid) => {
+            let holder = pid.map_or("another process".to_owned(), |pid| format!("process {pid}"));
+            CheckpointError::Locked(format!(
+                "checkpoint directory {} is in use by {holder}: one job per checkpoint; stop that \
+                 job, or give this one its own checkpoint location and output path",
+                dir.display()
+            ))
+        }
+        LockError::Io(error) => io_error("lock", lock_path, &error),
+    }
+}
+
+fn io_error(doing: &str, path: &Path, error: &io::Error) -> CheckpointError {
+    CheckpointError::Io(format!(
+        "checkpoint: cannot {doing} {}: {error}; {}",
+        path.display(),
+        durable::advice(error)
+    ))
+}

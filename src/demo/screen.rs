@@ -1,0 +1,92 @@
+//! What the demo shows: where things are, then one status line.
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::job::{ProgressReport, Summary};
+use crate::model::Watermark;
+
+/// Where the output is no terminal, the status line comes this often.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// The demo's terminal.
+pub struct Screen {
+    broker: String,
+    table: String,
+    api: String,
+    terminal: bool,
+    shown: Option<Instant>,
+}
+
+impl Screen {
+    /// A screen that says where broker, candles and API are.
+    pub fn new(broker: &str, table: &Path, api: Option<SocketAddr>) -> Screen {
+        Screen {
+            broker: broker.to_string(),
+            table: table.display().to_string(),
+            api: api.map_or_else(|| "unknown".to_string(), |at| format!("http://{at}/api/v1/status")),
+            terminal: std::io::stdout().is_terminal(),
+            shown: None,
+        }
+    }
+
+    /// Says where things are.
+    pub fn welcome(&self) {
+        let Screen { broker, table, api, .. } = self;
+        println!("StockPulse demo: a simulated exchange, Kafka, SQL, Parquet, in this process.");
+        println!("  Kafka     {broker}  topic raw_ticks");
+        println!("  candles   {table}/  (Parquet)");
+        println!("  API       {api}");
+        println!("  read      stockpulse read {table} --format table --limit 10");
+        println!(
+            "  query     datafusion-cli -c \"SET datafusion.runtime.list_files_cache_limit = '0'; CREATE EXTERNAL TABLE ohlc STORED AS PARQUET LOCATION '{table}/'; SELECT * FROM ohlc ORDER BY window_start DESC LIMIT 10;\""
+        );
+        println!("Ctrl-C stops it.");
+    }
+
+    /// Shows how far the job is.
+    pub fn show(&mut self, report: &ProgressReport) {
+        if !self.terminal && self.shown.is_some_and(|at| at.elapsed() < LINE_EVERY) {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        let line = format!(
+            "{:.0} ticks/s · {} ticks · watermark {} · {} windows open · {} candles written",
+            report.ticks_per_second,
+            report.ticks_total,
+            time_of_day(report.watermark),
+            report.open_windows,
+            report.rows_written_total
+        );
+        match self.terminal {
+            true => print!("\r\x1b[2K{line}"),
+            false => println!("{line}"),
+        }
+        // A terminal that is gone is no reason to stop the job.
+        let _ = std::io::stdout().flush();
+    }
+
+    /// Says what was done.
+    pub fn goodbye(&self, summary: Option<&Summary>, _broker: &str) {
+        if self.terminal {
+            println!();
+        }
+        match summary {
+            Some(summary) => println!(
+                "Stopped after a last commit: {} ticks read, {} candles in {}, {} windows were still open.",
+                summary.counts.read, summary.rows, self.table, summary.open_windows
+            ),
+            None => println!("Stopped before the first tick."),
+        }
+    }
+}
+
+fn time_of_day(watermark: Watermark) -> String {
+    if watermark == Watermark::NONE {
+        return "none yet".to_string();
+    }
+    let time = chrono::DateTime::from_timestamp_nanos(watermark.0);
+    time.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}

@@ -1,0 +1,401 @@
+//! One topic partition inside the job: frames in, tables of its open windows out.
+//!
+//! Invariant: what a lane holds is a function of its partition's frames, never of where its
+//! micro-batches were cut.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::SchemaRef;
+
+use super::JobError;
+use crate::decode::{Decoder, Format};
+use crate::model::{Counts, FrameRef, NANOS_PER_MILLI, Partition, Reject, RejectReason, Watermark, Window};
+use crate::query::{JobPlan, Output, Table, Tally, Ticks};
+use crate::window::{OpenWindow, Progress};
+
+/// The default of frames of one partition that are worked through together: large enough that what a
+/// micro-batch costs is lost in it, small enough to stay in the processor's cache.
+pub const MICRO_BATCH_FRAMES: usize = 8192;
+/// The order of ticks is the partition's number, then this many bits of sequence.
+const SEQUENCE_BITS: u32 = 44;
+
+/// What every lane of a job shares.
+pub struct Shared {
+    /// The job.
+    pub plan: JobPlan,
+    /// Schema of a batch of frames.
+    pub frames: SchemaRef,
+    /// See `spark.stockpulse.maxFutureSkew`, nanoseconds.
+    pub max_future_skew: i64,
+    /// See [`super::JobSpec::micro_batch_frames`].
+    pub micro_batch_frames: usize,
+    /// Whether a reject ends the job.
+    pub bad_data_fails: bool,
+}
+
+/// Where a lane begins.
+#[derive(Debug, Clone, Copy)]
+pub struct LaneStart {
+    /// First offset to read.
+    pub offset: i64,
+    /// The watermark before it.
+    pub watermark: Watermark,
+    /// Frames before this were counted by an earlier run.
+    pub counted_from: i64,
+}
+
+/// One topic partition.
+pub struct Lane {
+    partition: Partition,
+    shared: Arc<Shared>,
+    progress: Progress,
+    tables: Vec<BTreeMap<Window, Table>>,
+    emitted: Vec<Watermark>,
+    decoder: Decoder,
+    frames: Vec<Frame>,
+    rejects: Vec<Reject>,
+    /// Next offset behind the frames that wait in `decoder`.
+    ahead: i64,
+    counted_from: i64,
+    sequence: i64,
+    counts: Counts,
+    scratch: Vec<usize>,
+}
+
+#[derive(Clone, Copy)]
+struct Frame {
+    offset: i64,
+    kafka_time: Option<i64>,
+}
+
+/// Rows of one micro-batch that fall into one window.
+struct Share {
+    window: Window,
+    first_frame: usize,
+    rows: Vec<u32>,
+}
+
+impl Lane {
+    /// A partition at its start. `emitted` is per output the end of the last emitted window.
+    pub fn new(
+        partition: Partition,
+        shared: Arc<Shared>,
+        start: LaneStart,
+        emitted: Vec<Watermark>,
+    ) -> Result<Lane, JobError> {
+        let outputs = shared.plan.outputs.len();
+        let format = match shared.plan.source.options.format {
+            crate::query::sql::FrameFormat::Json => Format::Json,
+            crate::query::sql::FrameFormat::RawString => Format::RawString,
+        };
+        let decoder = Decoder::new(Arc::clone(&shared.plan.source.decoded), format)
+            .map_err(|error| JobError::Failed(error.to_string()))?;
+        Ok(Lane {
+            partition,
+            progress: Progress::new(outputs, start.offset, start.watermark),
+            tables: (0..outputs).map(|_| BTreeMap::new()).collect(),
+            emitted,
+            decoder,
+            frames: Vec::new(),
+            rejects: Vec::new(),
+            ahead: start.offset,
+            counted_from: start.counted_from,
+            sequence: 0,
+            counts: Counts::default(),
+            scratch: Vec::new(),
+            shared,
+        })
+    }
+
+    /// Where the partition stands after the frames that were flushed.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// What became of the ticks since the last call.
+    pub fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// Distinct keys in open windows.
+    pub fn open_groups(&self) -> usize {
+        self.tables.iter().flat_map(BTreeMap::values).map(Table::groups).sum()
+    }
+
+    /// Takes one frame; a full micro-batch is worked through at once.
+    pub fn push(&mut self, frame: &FrameRef<'_>) -> Result<(), JobError> {
+        // A micro-batch never straddles the offset that counting begins at.
+        let straddles = self.ahead < self.counted_from && self.counting(frame.offset);
+        if straddles || self.decoder.rows() >= self.shared.micro_batch_frames {
+            self.flush()?;
+        }
+        let appended = self.decoder.push(frame.payload, &mut self.rejects);
+        if !self.rejects.is_empty() {
+            self.count_rejects(frame)?;
+        }
+        if appended {
+            let kafka_time = frame.timestamp_ms.and_then(|ms| ms.checked_mul(NANOS_PER_MILLI));
+            self.frames.push(Frame { offset: frame.offset, kafka_time });
+        }
+        self.ahead = frame.offset + 1;
+        Ok(())
+    }
+
+    /// The partition holds nothing before `offset` any more.
+    pub fn skip_to(&mut self, offset: i64) {
+        self.ahead = self.ahead.max(offset);
+    }
+
+    /// Works through the frames that wait.
+    pub fn flush(&mut self) -> Result<(), JobError> {
+        if !self.frames.is_empty() {
+            let decoded = self.decoder.finish();
+            let frames = std::mem::take(&mut self.frames);
+            let batch = self.batch(&decoded, &frames)?;
+            let before = self.watermarks(&batch, &frames);
+            let shared = Arc::clone(&self.shared);
+            for (at, output) in shared.plan.outputs.iter().enumerate() {
+                self.run(at, output, &batch, &frames, &before)?;
+            }
+            self.frames = frames;
+            self.frames.clear();
+        }
+        self.progress.skip_to(self.ahead);
+        Ok(())
+    }
+
+    /// Takes out the tables of the windows that end at or before `emitted`.
+    pub fn close(&mut self, emitted: &[Watermark]) -> Vec<(usize, Window, Table)> {
+        let mut closed = Vec::new();
+        for (at, &watermark) in emitted.iter().enumerate() {
+            self.progress.close(at, watermark);
+            while let Some(first) = self.tables[at].first_entry() {
+                if first.key().end > watermark.0 {
+                    break;
+                }
+                let (window, table) = first.remove_entry();
+                closed.push((at, window, table));
+            }
+        }
+        self.emitted = emitted.to_vec();
+        closed
+    }
+
+    fn counting(&self, offset: i64) -> bool {
+        offset >= self.counted_from
+    }
+
+    fn count_rejects(&mut self, frame: &FrameRef<'_>) -> Result<(), JobError> {
+        let counting = self.counting(frame.offset);
+        for reject in self.rejects.drain(..) {
+            if self.shared.bad_data_fails {
+                return Err(JobError::BadData(format!(
+                    "topic {}, partition {}, offset {}: {}; correct the producer, or say bad_data = 'drop' in {}",
+                    self.shared.plan.source.options.topic,
+                    self.partition,
+                    frame.offset,
+                    reject.detail,
+                    self.shared.plan.source.table,
+                )));
+            }
+            tracing::debug!(
+                partition = self.partition,
+                offset = frame.offset,
+                reason = reject.reason.label(),
+                "frame or tick rejected: {}",
+                reject.detail
+            );
+            if counting {
+                self.counts.read += 1;
+                self.counts.reject(reject.reason, 1);
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(&self, decoded: &RecordBatch, frames: &[Frame]) -> Result<RecordBatch, JobError> {
+        let mut columns: Vec<ArrayRef> = decoded.columns().to_vec();
+        let times: TimestampNanosecondArray = frames.iter().map(|frame| frame.kafka_time).collect();
+        columns.push(Arc::new(times));
+        columns.push(Arc::new(Int64Array::from_iter_values(0..frames.len() as i64)));
+        RecordBatch::try_new(Arc::clone(&self.shared.frames), columns)
+            .map_err(|error| JobError::Failed(format!("a micro-batch does not fit: {error}")))
+    }
+
+    /// Takes the frames into account one by one; the watermark before each.
+    fn watermarks(&mut self, batch: &RecordBatch, frames: &[Frame]) -> Vec<Watermark> {
+        let watermark = &self.shared.plan.source.watermark;
+        let candidates = watermark.candidates(batch).unwrap_or_else(|_| {
+            // One value that the expression fails on must not cost the others theirs.
+            let one = |row| watermark.candidates(&batch.slice(row, 1)).ok();
+            (0..batch.num_rows())
+                .map(|row| one(row).filter(|c| c.is_valid(0)).map(|c| c.value(0)))
+                .collect()
+        });
+        let skew = self.shared.max_future_skew;
+        frames
+            .iter()
+            .enumerate()
+            .map(|(row, frame)| {
+                let candidate = candidates
+                    .is_valid(row)
+                    .then(|| candidates.value(row))
+                    .filter(|&candidate| !in_future(candidate, frame.kafka_time, skew));
+                self.progress.frame(frame.offset, candidate.map(Watermark))
+            })
+            .collect()
+    }
+
+    fn run(
+        &mut self,
+        at: usize,
+        output: &Output,
+        batch: &RecordBatch,
+        frames: &[Frame],
+        before: &[Watermark],
+    ) -> Result<(), JobError> {
+        let mut tally = Tally::default();
+        let counting = at == 0 && self.counting(frames[0].offset);
+        match output.pipeline.ticks(output.project(batch)?, &mut tally) {
+            Ok(ticks) => {
+                if counting {
+                    self.counts.read += tally.ticks;
+                    self.counts.filtered += tally.filtered;
+                    self.counts.reject(RejectReason::Null, tally.null);
+                }
+                self.add(at, output, &ticks, frames, before, counting)
+            }
+            Err(error) if batch.num_rows() == 1 => {
+                tracing::debug!(
+                    partition = self.partition,
+                    offset = frames[0].offset,
+                    "frame rejected, the query fails on it: {error}"
+                );
+                if counting {
+                    self.counts.read += 1;
+                    self.counts.reject(RejectReason::WrongType, 1);
+                }
+                Ok(())
+            }
+            Err(_) => self.run_halves(at, output, batch, frames, before),
+        }
+    }
+
+    /// The query fails on some value: find its frame, so that only that one is lost.
+    fn run_halves(
+        &mut self,
+        at: usize,
+        output: &Output,
+        batch: &RecordBatch,
+        frames: &[Frame],
+        before: &[Watermark],
+    ) -> Result<(), JobError> {
+        let half = frames.len() / 2;
+        for rows in [0..half, half..frames.len()] {
+            let decoded = batch.slice(rows.start, rows.len());
+            let decoded = RecordBatch::try_new(
+                Arc::clone(&self.shared.plan.source.decoded),
+                decoded.columns()[..decoded.num_columns() - 2].to_vec(),
+            )
+            .map_err(|error| JobError::Failed(error.to_string()))?;
+            let part = self.batch(&decoded, &frames[rows.clone()])?;
+            self.run(at, output, &part, &frames[rows.clone()], &before[rows])?;
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        at: usize,
+        output: &Output,
+        ticks: &Ticks,
+        frames: &[Frame],
+        before: &[Watermark],
+        counting: bool,
+    ) -> Result<(), JobError> {
+        let mut counts = Counts::default();
+        let shares = self.shares(at, output, ticks, frames, before, &mut counts);
+        if counting {
+            self.counts.add(&counts);
+        }
+        if shares.is_empty() {
+            return Ok(());
+        }
+        let rows = ticks.event_time.len();
+        let order = (i64::from(self.partition) << SEQUENCE_BITS) + self.sequence;
+        self.sequence += rows as i64;
+        let order = Int64Array::from_iter_values(order..order + rows as i64);
+        let input = output.pipeline.accumulator_input(ticks, order)?;
+        for share in shares {
+            let frame = OpenWindow {
+                offset: frames[share.first_frame].offset,
+                watermark: before[share.first_frame],
+            };
+            self.progress.touch(at, share.window, frame);
+            let input = match share.rows.len() == rows {
+                true => input.clone(),
+                false => take_record_batch(&input, &UInt32Array::from(share.rows))
+                    .map_err(|error| JobError::Failed(error.to_string()))?,
+            };
+            let table = match self.tables[at].entry(share.window) {
+                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::btree_map::Entry::Vacant(entry) => entry.insert(output.pipeline.table()?),
+            };
+            output.pipeline.update(table, &input, &mut self.scratch)?;
+        }
+        Ok(())
+    }
+
+    /// Which rows go into which window; the others are counted by what keeps them out.
+    fn shares(
+        &self,
+        at: usize,
+        output: &Output,
+        ticks: &Ticks,
+        frames: &[Frame],
+        before: &[Watermark],
+        counts: &mut Counts,
+    ) -> Vec<Share> {
+        let windows = output.pipeline.windows();
+        let emitted = self.emitted[at];
+        let mut shares: Vec<Share> = Vec::new();
+        let mut current = 0;
+        for row in 0..ticks.event_time.len() {
+            let frame = ticks.frame.value(row) as usize;
+            if ticks.event_time.is_null(row) {
+                counts.reject(RejectReason::Null, 1);
+                continue;
+            }
+            let time = ticks.event_time.value(row);
+            if in_future(time, frames[frame].kafka_time, self.shared.max_future_skew) {
+                counts.reject(RejectReason::Future, 1);
+                continue;
+            }
+            let Some(window) = windows.assign(time) else {
+                counts.reject(RejectReason::OutOfRange, 1);
+                continue;
+            };
+            if window.end <= before[frame].0.max(emitted.0) {
+                counts.late += 1;
+                continue;
+            }
+            counts.in_windows += 1;
+            if shares.get(current).is_none_or(|share| share.window != window) {
+                current = shares.iter().position(|share| share.window == window).unwrap_or_else(|| {
+                    shares.push(Share { window, first_frame: frame, rows: Vec::new() });
+                    shares.len() - 1
+                });
+            }
+            shares[current].rows.push(row as u32);
+        }
+        shares
+    }
+}
+
+/// Further in the future of Kafka's timestamp than allowed; without one nothing can be said.
+fn in_future(time: i64, kafka_time: Option<i64>, skew: i64) -> bool {
+    kafka_time.is_some_and(|kafka| time > kafka.saturating_add(skew))
+}

@@ -1,0 +1,98 @@
+//! What the ingest job did: ticks in, candles out.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::model::{Counts, RejectReason, Watermark};
+
+/// Label of the rejected ticks: one of [`RejectReason::ALL`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+/// The job's metrics. A clone counts into the same ones.
+#[derive(Debug, Clone, Default)]
+pub struct IngestMetrics {
+    ticks_read: Counter,
+    ticks_in_windows: Counter,
+    ticks_filtered: Counter,
+    ticks_late: Counter,
+    ticks_rejected: Family<Reason, Counter>,
+    epochs: Counter,
+    rows_published: Counter,
+    files_published: Counter,
+    open_windows: Gauge,
+    open_groups: Gauge,
+    watermark_seconds: Gauge,
+}
+
+impl IngestMetrics {
+    /// Ticks of one epoch, by what became of them.
+    pub fn ticks(&self, counts: &Counts) {
+        self.ticks_read.inc_by(counts.read);
+        self.ticks_in_windows.inc_by(counts.in_windows);
+        self.ticks_filtered.inc_by(counts.filtered);
+        self.ticks_late.inc_by(counts.late);
+        for (&reason, &ticks) in &counts.rejected {
+            let label = Reason { reason: reason.label() };
+            self.ticks_rejected.get_or_create(&label).inc_by(ticks);
+        }
+    }
+
+    /// An epoch was committed and published.
+    pub fn epoch(&self, rows: u64, files: u64) {
+        self.epochs.inc();
+        self.rows_published.inc_by(rows);
+        self.files_published.inc_by(files);
+    }
+
+    /// What stays open after an epoch, and up to where windows are closed.
+    pub fn open(&self, windows: usize, groups: usize, watermark: Watermark) {
+        self.open_windows.set(i64::try_from(windows).unwrap_or(i64::MAX));
+        self.open_groups.set(i64::try_from(groups).unwrap_or(i64::MAX));
+        if watermark != Watermark::NONE {
+            self.watermark_seconds.set(watermark.0.div_euclid(crate::model::NANOS_PER_SECOND));
+        }
+    }
+
+    /// Names the metrics in a registry, as the text format shows them.
+    pub fn register(&self, registry: &mut Registry) {
+        for reason in RejectReason::ALL {
+            let label = Reason { reason: reason.label() };
+            drop(self.ticks_rejected.get_or_create(&label));
+        }
+        let counters = [
+            ("stockpulse_job_ticks_read", "Ticks read", &self.ticks_read),
+            ("stockpulse_job_ticks_in_windows", "Ticks aggregated into a window", &self.ticks_in_windows),
+            ("stockpulse_job_ticks_filtered", "Ticks that the SQL's conditions left out", &self.ticks_filtered),
+            ("stockpulse_job_ticks_late", "Ticks whose window had closed", &self.ticks_late),
+            ("stockpulse_job_epochs", "Commits", &self.epochs),
+            ("stockpulse_job_rows_published", "Rows made visible to readers", &self.rows_published),
+            ("stockpulse_job_files_published", "Files made visible to readers", &self.files_published),
+        ];
+        for (name, help, counter) in counters {
+            registry.register(name, help, counter.clone());
+        }
+        registry.register(
+            "stockpulse_job_ticks_rejected",
+            "Ticks and frames that were refused",
+            self.ticks_rejected.clone(),
+        );
+        let gauges = [
+            ("stockpulse_job_open_windows", "Windows that are open", &self.open_windows),
+            ("stockpulse_job_open_groups", "Distinct keys in open windows", &self.open_groups),
+            (
+                "stockpulse_job_watermark_seconds",
+                "Windows that end at or before this are closed; seconds since 1970 UTC",
+                &self.watermark_seconds,
+            ),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
+    }
+}

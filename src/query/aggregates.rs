@@ -1,0 +1,287 @@
+//! Held accumulators: per open window and topic partition one [`Table`] of DataFusion's own
+//! `GroupsAccumulator`s, fed by micro-batches and merged in partition order when the window closes.
+//!
+//! Invariant: what a table holds depends on the order of its rows, never on how they were cut into
+//! batches (approximate aggregates excepted: a t-digest depends on batching).
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take};
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::{DFSchema, Result};
+use datafusion::execution::context::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
+use datafusion::logical_expr::{EmitTo, Expr, GroupsAccumulator};
+use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
+use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
+use datafusion::physical_plan::aggregates::order::GroupOrdering;
+
+/// The group keys and aggregate functions of one query.
+#[derive(Debug)]
+pub struct Aggregates {
+    /// The first columns of the input are the group keys.
+    keys: SchemaRef,
+    functions: Vec<Function>,
+    input: SchemaRef,
+    output: SchemaRef,
+}
+
+#[derive(Debug)]
+struct Function {
+    expr: Arc<AggregateFunctionExpr>,
+    /// Arguments, then the ORDER BY expressions, as accumulators want them.
+    arguments: Vec<Arc<dyn PhysicalExpr>>,
+    filter: Option<Arc<dyn PhysicalExpr>>,
+    /// It takes rows in its own order only, so they are kept until the window closes.
+    sort: Option<Vec<PhysicalSortExpr>>,
+}
+
+impl Aggregates {
+    /// Lowers `functions` over `input`, whose first `keys` columns are the group keys.
+    pub fn new(input: SchemaRef, keys: usize, functions: &[Expr]) -> Result<Aggregates> {
+        let logical = DFSchema::try_from(Schema::clone(&input))?;
+        let functions = functions
+            .iter()
+            .map(|expr| Function::lower(expr, &logical, &input))
+            .collect::<Result<Vec<_>>>()?;
+        let keys = Arc::new(Schema::new(input.fields()[..keys].to_vec()));
+        let mut fields = keys.fields().to_vec();
+        fields.extend(functions.iter().map(|f| f.expr.field()));
+        Ok(Aggregates {
+            keys,
+            functions,
+            input,
+            output: Arc::new(Schema::new(fields)),
+        })
+    }
+
+    /// The columns that tables are updated with: keys, arguments, event time, order.
+    pub fn input(&self) -> &SchemaRef {
+        &self.input
+    }
+
+    /// An empty table.
+    pub fn table(&self) -> Result<Table> {
+        let groups = match self.keys.fields().is_empty() {
+            true => None,
+            false => Some(new_group_values(
+                Arc::clone(&self.keys),
+                &GroupOrdering::None,
+            )?),
+        };
+        Ok(Table {
+            groups,
+            accumulators: self
+                .functions
+                .iter()
+                .map(Function::accumulator)
+                .collect::<Result<_>>()?,
+            kept: Vec::new(),
+            rows: 0,
+        })
+    }
+
+    /// Whether rows are kept until their window closes, which costs memory by the tick.
+    pub fn keeps_rows(&self) -> bool {
+        self.functions.iter().any(|f| f.sort.is_some())
+    }
+
+    /// The result of one window: the tables of its partitions, merged in the order given.
+    pub fn finish(&self, tables: Vec<Table>) -> Result<RecordBatch> {
+        let mut tables = tables;
+        let mut merged = match tables.len() {
+            1 => tables.remove(0),
+            _ => self.merge(tables)?,
+        };
+        self.feed_sorted(&mut merged)?;
+        let (mut columns, rows) = match &mut merged.groups {
+            Some(groups) => {
+                let rows = groups.len();
+                (groups.emit(EmitTo::All)?, rows)
+            }
+            None => (Vec::new(), 1),
+        };
+        for accumulator in &mut merged.accumulators {
+            columns.push(accumulator.evaluate(EmitTo::All)?);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(
+            Arc::clone(&self.output),
+            columns,
+            &options,
+        )?)
+    }
+
+    fn merge(&self, tables: Vec<Table>) -> Result<Table> {
+        let mut merged = self.table()?;
+        let mut indices = Vec::new();
+        for mut table in tables {
+            let total = match (&mut merged.groups, &mut table.groups) {
+                (Some(into), Some(from)) => {
+                    into.intern(&from.emit(EmitTo::All)?, &mut indices)?;
+                    into.len()
+                }
+                _ => {
+                    indices.clear();
+                    indices.push(0);
+                    1
+                }
+            };
+            let pairs = merged.accumulators.iter_mut().zip(&mut table.accumulators);
+            for ((into, from), function) in pairs.zip(&self.functions) {
+                if function.sort.is_none() {
+                    into.merge_batch(&from.state(EmitTo::All)?, &indices, total)?;
+                }
+            }
+            merged.kept.append(&mut table.kept);
+            merged.rows += table.rows;
+        }
+        Ok(merged)
+    }
+
+    /// Gives the kept rows to the functions that want them in an order of their own.
+    fn feed_sorted(&self, table: &mut Table) -> Result<()> {
+        if !self.keeps_rows() {
+            return Ok(());
+        }
+        let rows = concat_batches(&self.input, &std::mem::take(&mut table.kept))?;
+        for (index, function) in self.functions.iter().enumerate() {
+            let Some(order) = &function.sort else {
+                continue;
+            };
+            let columns = order
+                .iter()
+                .map(|by| {
+                    Ok(SortColumn {
+                        values: by.expr.evaluate(&rows)?.into_array(rows.num_rows())?,
+                        options: Some(by.options),
+                    })
+                })
+                .collect::<Result<Vec<_>>>()?;
+            let indices = lexsort_to_indices(&columns, None)?;
+            let sorted = rows
+                .columns()
+                .iter()
+                .map(|column| Ok(take(column, &indices, None)?))
+                .collect::<Result<Vec<_>>>()?;
+            let sorted = RecordBatch::try_new(Arc::clone(&self.input), sorted)?;
+            let mut groups = Vec::new();
+            let total = table.intern(self, &sorted, &mut groups)?;
+            function.update(&mut *table.accumulators[index], &sorted, &groups, total)?;
+        }
+        Ok(())
+    }
+}
+
+impl Function {
+    fn lower(expr: &Expr, logical: &DFSchema, input: &SchemaRef) -> Result<Function> {
+        let props = ExecutionProps::new();
+        let context = PhysicalPlanningContext::default();
+        let lowered =
+            LoweredAggregateBuilder::new(expr, logical, input, &props, &context).build()?;
+        let expr = lowered.aggregate;
+        let hard = expr.order_sensitivity() == AggregateOrderSensitivity::HardRequirement;
+        let mut arguments = expr.expressions();
+        arguments.extend(expr.order_bys().iter().map(|by| Arc::clone(&by.expr)));
+        Ok(Function {
+            sort: (hard && !lowered.order_bys.is_empty()).then_some(lowered.order_bys),
+            arguments,
+            filter: lowered.filter,
+            expr,
+        })
+    }
+
+    fn accumulator(&self) -> Result<Box<dyn GroupsAccumulator>> {
+        if self.expr.groups_accumulator_supported() {
+            return self.expr.create_groups_accumulator();
+        }
+        let expr = Arc::clone(&self.expr);
+        Ok(Box::new(GroupsAccumulatorAdapter::new(move || {
+            expr.create_accumulator()
+        })))
+    }
+
+    fn update(
+        &self,
+        accumulator: &mut dyn GroupsAccumulator,
+        batch: &RecordBatch,
+        groups: &[usize],
+        total: usize,
+    ) -> Result<()> {
+        let rows = batch.num_rows();
+        let values = self
+            .arguments
+            .iter()
+            .map(|argument| argument.evaluate(batch)?.into_array(rows))
+            .collect::<Result<Vec<ArrayRef>>>()?;
+        let filter = match &self.filter {
+            Some(filter) => Some(filter.evaluate(batch)?.into_array(rows)?),
+            None => None,
+        };
+        let filter: Option<&BooleanArray> = filter.as_ref().map(|mask| mask.as_boolean());
+        accumulator.update_batch(&values, groups, filter, total)
+    }
+}
+
+/// The aggregates of one window and one topic partition so far.
+pub struct Table {
+    /// `None` where the window is the only key: everything is one group.
+    groups: Option<Box<dyn GroupValues>>,
+    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+    kept: Vec<RecordBatch>,
+    rows: u64,
+}
+
+impl Table {
+    /// Adds rows, in the order of their partition. `scratch` is a buffer to reuse.
+    pub fn update(
+        &mut self,
+        plan: &Aggregates,
+        batch: &RecordBatch,
+        scratch: &mut Vec<usize>,
+    ) -> Result<()> {
+        let total = self.intern(plan, batch, scratch)?;
+        for (function, accumulator) in plan.functions.iter().zip(&mut self.accumulators) {
+            if function.sort.is_none() {
+                function.update(&mut **accumulator, batch, scratch, total)?;
+            }
+        }
+        if plan.keeps_rows() {
+            self.kept.push(batch.clone());
+        }
+        self.rows += batch.num_rows() as u64;
+        Ok(())
+    }
+
+    /// Rows added so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Distinct group keys so far.
+    pub fn groups(&self) -> usize {
+        self.groups.as_ref().map_or(1, |groups| groups.len())
+    }
+
+    fn intern(
+        &mut self,
+        plan: &Aggregates,
+        batch: &RecordBatch,
+        indices: &mut Vec<usize>,
+    ) -> Result<usize> {
+        match &mut self.groups {
+            Some(groups) => {
+                groups.intern(&batch.columns()[..plan.keys.fields().len()], indices)?;
+                Ok(groups.len())
+            }
+            None => {
+                indices.clear();
+                indices.resize(batch.num_rows(), 0);
+                Ok(1)
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What a SQL file means, as far as a checkpoint and a folder of candles depend on it; and whether an
+//! edited file may go on from another's.
+
+use std::collections::BTreeMap;
+
+use super::plan::{Output, SourcePlan};
+use super::sql::{SqlFile, Statement};
+
+/// The meaning of a file: entries that are compared one by one when a job starts again.
+///
+/// `topic` is what is read; `path T`, `window T`, `keys T` and `columns T` are a table's folder, window,
+/// group keys and columns; `sql` is the whole text without layout and comments.
+pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<String, String> {
+    let canonical: Vec<&str> = file.statements.iter().map(Statement::canonical).collect();
+    let mut meaning = BTreeMap::from([
+        ("topic".to_string(), source.options.topic.clone()),
+        ("sql".to_string(), canonical.join(";\n")),
+    ]);
+    for output in outputs {
+        let table = &output.table;
+        let columns = output.schema.fields().iter();
+        let columns = columns.map(|field| format!("{} {}", field.name(), field.data_type()));
+        let seconds = output.pipeline.windows().width() as f64 / 1e9;
+        let sink = &output.sink;
+        let path = match &sink.time_pattern {
+            Some(pattern) => format!("{} by {pattern}", sink.path.display()),
+            None => sink.path.display().to_string(),
+        };
+        meaning.insert(format!("path {table}"), path);
+        meaning.insert(format!("window {table}"), format!("tumble {seconds} s"));
+        meaning.insert(format!("keys {table}"), output.pipeline.keys().join(", "));
+        meaning.insert(
+            format!("columns {table}"),
+            columns.collect::<Vec<_>>().join(", "),
+        );
+    }
+    meaning
+}
+
+/// What an edited file does to a job that goes on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The same rows.
+    None,
+    /// Windows that are still open are computed by the new SQL; emitted ones stay.
+    Resume,
+    /// It cannot go on: one line a difference, `what: old → new`.
+    Refuse(Vec<String>),
+}
+
+/// Compares what a checkpoint was written for with what the file means now.
+pub fn compare(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Change {
+    let mut refused = Vec::new();
+    let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
+    names.sort();
+    names.dedup();
+    for name in names {
+        let (was, is) = (old.get(name), new.get(name));
+        let compatible = match (was, is) {
+            _ if name == "sql" => true,
+            (Some(was), Some(is)) if name.starts_with("columns ") => {
+                let is: Vec<&str> = is.split(", ").collect();
+                was.split(", ").all(|column| is.contains(&column))
+            }
+            (was, is) => was == is,
+        };
+        if !compatible {
+            let shown = |text: Option<&String>| text.map_or("nothing", String::as_str).to_string();
+            refused.push(format!("{name}: {} → {}", shown(was), shown(is)));
+        }
+    }
+    match (refused.is_empty(), old == new) {
+        (false, _) => Change::Refuse(refused),
+        (true, true) => Change::None,
+        (true, false) => Change::Resume,
+    }
+}

@@ -1,0 +1,480 @@
+//! A SQL file's statements → one job: the source with its watermark, and a pipeline an INSERT.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampNanosecondArray};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef, TimestampNanosecondType};
+use datafusion::catalog::default_table_source::provider_as_source;
+use datafusion::catalog::view::ViewTable;
+use datafusion::common::{Column, DFSchema, DataFusionError, Result, plan_err};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator,
+};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::sql::sqlparser::ast;
+
+use super::meaning;
+use super::pipeline::Pipeline;
+use super::session::{analyze, fault, plan_query, session};
+use super::sql::{
+    ColumnKind, Connector, Diagnostic, Diagnostics, FilesystemSinkOptions, KafkaSourceOptions,
+    SourceText, Span, SqlFile, Statement, TableDef, table_name,
+};
+use super::stream::{FRAME, KAFKA_TIMESTAMP, StreamTable, TIMESTAMP, carry_hidden, timestamp_type};
+use super::tumble::interval_nanos;
+use super::{determinism, sinks};
+use crate::model::NANOS_PER_SECOND;
+
+/// Delay of the watermark where a table has no `WATERMARK FOR`: Arroyo's second.
+const DEFAULT_DELAY: i64 = NANOS_PER_SECOND;
+
+/// A SQL file, ready to run.
+#[derive(Debug)]
+pub struct JobPlan {
+    /// What is read.
+    pub source: SourcePlan,
+    /// What is computed and where it goes, in the order of the file; at least one.
+    pub outputs: Vec<Output>,
+    /// What the file means, for the checkpoint: see [`meaning`].
+    pub meaning: BTreeMap<String, String>,
+}
+
+/// The stream that a job reads.
+#[derive(Debug)]
+pub struct SourcePlan {
+    /// The table's name in the SQL.
+    pub table: String,
+    /// Its connector's options.
+    pub options: KafkaSourceOptions,
+    /// The columns that frames are decoded into: those that the job uses.
+    pub decoded: SchemaRef,
+    /// The frames' watermark.
+    pub watermark: WatermarkPlan,
+}
+
+/// How a frame's watermark is computed.
+#[derive(Debug)]
+pub struct WatermarkPlan {
+    expr: Arc<dyn PhysicalExpr>,
+    /// How far it lags behind event time, nanoseconds: the `- INTERVAL` of the expression.
+    pub delay: i64,
+}
+
+/// One INSERT.
+#[derive(Debug)]
+pub struct Output {
+    /// The sink's name in the SQL.
+    pub table: String,
+    /// Where its rows go.
+    pub sink: FilesystemSinkOptions,
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Columns that files are sorted by.
+    pub sort_columns: Vec<usize>,
+    /// The query.
+    pub pipeline: Pipeline,
+    /// Which columns of a batch of frames the query wants.
+    columns: Vec<usize>,
+}
+
+impl JobPlan {
+    /// Plans a file.
+    ///
+    /// # Errors
+    /// Every fault that could be found, with its place.
+    pub fn new(file: &SqlFile) -> Result<JobPlan, Diagnostics> {
+        Planner::new(file).plan()
+    }
+}
+
+impl SourcePlan {
+    /// Schema of a batch of frames: the decoded columns, Kafka's timestamp, the frame's number.
+    pub fn frames(&self) -> SchemaRef {
+        let mut fields = self.decoded.fields().to_vec();
+        fields.extend(StreamTable::frame_fields());
+        Arc::new(Schema::new(fields))
+    }
+}
+
+impl WatermarkPlan {
+    /// The watermark candidates of a batch of frames, nanoseconds; null where a frame has none.
+    pub fn candidates(&self, frames: &RecordBatch) -> Result<TimestampNanosecondArray> {
+        let values: ArrayRef = self.expr.evaluate(frames)?.into_array(frames.num_rows())?;
+        let values = arrow::compute::cast(&values, &timestamp_type())?;
+        Ok(values.as_primitive::<TimestampNanosecondType>().clone())
+    }
+}
+
+impl Output {
+    /// The query's columns of a batch of frames.
+    pub fn project(&self, frames: &RecordBatch) -> Result<RecordBatch> {
+        Ok(frames.project(&self.columns)?)
+    }
+}
+
+struct Stream<'a> {
+    table: &'a TableDef,
+    options: &'a KafkaSourceOptions,
+}
+
+struct Planner<'a> {
+    file: &'a SqlFile,
+    state: SessionState,
+    streams: BTreeMap<String, Stream<'a>>,
+    faults: Vec<Diagnostic>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(file: &'a SqlFile) -> Planner<'a> {
+        Planner {
+            file,
+            state: session(),
+            streams: BTreeMap::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    fn source(&self) -> &'a SourceText {
+        &self.file.source
+    }
+
+    fn plan(mut self) -> Result<JobPlan, Diagnostics> {
+        let mut sinks: BTreeMap<String, (&TableDef, &FilesystemSinkOptions)> = BTreeMap::new();
+        let mut names = BTreeSet::new();
+        let mut inserts = Vec::new();
+        for statement in &self.file.statements {
+            match statement {
+                Statement::CreateTable(table) => {
+                    let name = self.declare(&mut names, &table.name);
+                    match &table.connector {
+                        Connector::KafkaSource(options) => self.add_stream(name, table, options),
+                        Connector::FilesystemSink(options) => {
+                            sinks.insert(name, (table, options));
+                        }
+                    }
+                }
+                Statement::CreateView(view) => {
+                    let name = self.declare(&mut names, &view.name);
+                    let planned = plan_query(&self.state, &view.query).and_then(carry_hidden);
+                    match planned.and_then(|plan| self.register(&name, plan)) {
+                        Ok(()) => {}
+                        Err(error) => self.fault(view.span, &error),
+                    }
+                }
+                Statement::Insert { .. } => inserts.push(statement),
+                Statement::Query { span, .. } => {
+                    let fault = self
+                        .source()
+                        .diagnostic(*span, "the local engine does not run a bare SELECT");
+                    self.faults
+                        .push(fault.with_help("INSERT INTO a table: INSERT INTO ohlc SELECT …"));
+                }
+            }
+        }
+        let mut outputs = Vec::new();
+        for insert in inserts {
+            if let Some(output) = self.output(&sinks, insert) {
+                outputs.push(output);
+            }
+        }
+        self.finish(outputs)
+    }
+
+    fn declare(&mut self, names: &mut BTreeSet<String>, ident: &ast::Ident) -> String {
+        let name = table_name(ident);
+        if !names.insert(name.clone()) {
+            let message = format!("\"{name}\" is declared twice");
+            self.faults
+                .push(self.source().diagnostic(ident.span, message));
+        }
+        name
+    }
+
+    fn fault(&mut self, span: Span, error: &DataFusionError) {
+        self.faults.push(fault(self.source(), span, error));
+    }
+
+    fn register(&self, name: &str, plan: LogicalPlan) -> Result<()> {
+        let view = Arc::new(ViewTable::new(plan, None));
+        self.state
+            .schema_for_ref(name.to_string())?
+            .register_table(name.to_string(), view)?;
+        Ok(())
+    }
+
+    /// A stream is a view over its physical columns: the generated ones and `_timestamp` are
+    /// computed where a query uses them.
+    fn add_stream(&mut self, name: String, table: &'a TableDef, options: &'a KafkaSourceOptions) {
+        match self
+            .stream_view(&name, table)
+            .and_then(|plan| self.register(&name, plan))
+        {
+            Ok(()) => {}
+            Err(error) => self.fault(table.span, &error),
+        }
+        self.streams.insert(name, Stream { table, options });
+    }
+
+    fn stream_view(&mut self, name: &str, table: &TableDef) -> Result<LogicalPlan> {
+        let provider = Arc::new(StreamTable::new(&physical(table)));
+        let scan = LogicalPlanBuilder::scan(name, provider_as_source(provider), None)?;
+        let schema = Arc::clone(scan.schema());
+        let column = |column: &str| Expr::Column(Column::new(Some(name), column));
+        let mut exprs = Vec::new();
+        let mut event_time = column(KAFKA_TIMESTAMP);
+        for defined in &table.columns {
+            let expr = match &defined.kind {
+                ColumnKind::Physical => column(&defined.name),
+                ColumnKind::Generated(expr) => match self.expression(expr, &schema) {
+                    Ok(expr) => expr.cast_to(&defined.data_type, &schema)?,
+                    Err(error) => {
+                        self.fault(defined.span, &error);
+                        continue;
+                    }
+                },
+                ColumnKind::Metadata(_) => {
+                    let message = "the local engine does not run METADATA FROM columns";
+                    self.faults
+                        .push(self.source().diagnostic(defined.span, message));
+                    continue;
+                }
+            };
+            let watermark = table.watermark.as_ref();
+            if watermark.is_some_and(|mark| same_column(&mark.column, &defined.name)) {
+                event_time = expr.clone();
+            }
+            exprs.push(expr.alias(&defined.name));
+        }
+        exprs.push(event_time.alias(TIMESTAMP));
+        exprs.push(column(FRAME));
+        scan.project(exprs)?.build()
+    }
+
+    fn expression(&self, expr: &ast::Expr, schema: &DFSchema) -> Result<Expr> {
+        let expr = ast::ExprWithAlias {
+            expr: expr.clone(),
+            alias: None,
+        };
+        self.state.create_logical_expr_from_sql_expr(expr, schema)
+    }
+
+    fn output(
+        &mut self,
+        sinks: &BTreeMap<String, (&TableDef, &FilesystemSinkOptions)>,
+        insert: &Statement,
+    ) -> Option<Output> {
+        let Statement::Insert {
+            table,
+            columns,
+            query,
+            span,
+            ..
+        } = insert
+        else {
+            return None;
+        };
+        let name = table_name(table);
+        let Some((def, options)) = sinks.get(&name) else {
+            let message = match self.streams.contains_key(&name) {
+                true => format!("\"{name}\" is a source; rows go INTO a table with type = 'sink'"),
+                false => format!("table \"{name}\" does not exist"),
+            };
+            let known = sinks.keys().map(String::as_str);
+            let fault = self.source().diagnostic(table.span, message);
+            self.faults.push(fault.with_nearest(&name, known, None));
+            return None;
+        };
+        let schema = sinks::schema(self.source(), def, columns, &mut self.faults)?;
+        let planned = plan_query(&self.state, query).and_then(|plan| {
+            determinism::check(&plan)?;
+            Pipeline::new(&self.state, plan, &schema)
+        });
+        match planned {
+            Ok(pipeline) => Some(Output {
+                table: name,
+                sink: (*options).clone(),
+                sort_columns: sinks::sort_columns(&schema),
+                schema,
+                pipeline,
+                columns: Vec::new(),
+            }),
+            Err(error) => {
+                self.fault(*span, &error);
+                None
+            }
+        }
+    }
+
+    fn finish(mut self, mut outputs: Vec<Output>) -> Result<JobPlan, Diagnostics> {
+        let whole = Span::empty();
+        if self.faults.is_empty() && outputs.is_empty() {
+            let fault = self.source().diagnostic(
+                whole,
+                "the file has no INSERT INTO, so there is nothing to run",
+            );
+            self.faults.push(fault);
+        }
+        sinks::check_apart(self.file, &outputs, &mut self.faults);
+        if self.streams.len() > 1 {
+            let tables = self.streams.keys().cloned().collect::<Vec<_>>().join(", ");
+            let message =
+                format!("the local engine reads one source a file; this one has {tables}");
+            self.faults.push(self.source().diagnostic(whole, message));
+        }
+        let stream = self.streams.pop_first();
+        let source = match stream {
+            Some((name, stream)) if self.faults.is_empty() => {
+                match self.source_plan(name, &stream, &mut outputs) {
+                    Ok(source) => Some(source),
+                    Err(error) => {
+                        let span = stream
+                            .table
+                            .watermark
+                            .as_ref()
+                            .map_or(stream.table.span, |w| w.span);
+                        self.fault(span, &error);
+                        None
+                    }
+                }
+            }
+            _ => None,
+        };
+        match source {
+            Some(source) if self.faults.is_empty() => Ok(JobPlan {
+                meaning: meaning::of(self.file, &source, &outputs),
+                source,
+                outputs,
+            }),
+            _ => {
+                self.faults.sort_by_key(|fault| (fault.line, fault.column));
+                Err(Diagnostics(self.faults))
+            }
+        }
+    }
+
+    fn source_plan(
+        &self,
+        name: String,
+        stream: &Stream,
+        outputs: &mut [Output],
+    ) -> Result<SourcePlan> {
+        let table = stream.table;
+        let physical = physical(table);
+        let (expr, delay) = self.watermark(&name, table, &physical)?;
+        let mut used: BTreeSet<&str> = outputs
+            .iter()
+            .flat_map(|output| output.pipeline.input())
+            .map(String::as_str)
+            .collect();
+        used.extend(
+            expr.column_refs()
+                .into_iter()
+                .map(|column| column.name.as_str()),
+        );
+        let decoded = physical
+            .iter()
+            .filter(|field| used.contains(field.name().as_str()));
+        let decoded: SchemaRef = Arc::new(Schema::new(decoded.cloned().collect::<Vec<_>>()));
+        let mut fields = decoded.fields().to_vec();
+        fields.extend(StreamTable::frame_fields());
+        let frames: SchemaRef = Arc::new(Schema::new(fields));
+        let schema = DFSchema::try_from_qualified_schema(name.as_str(), &frames)?;
+        let watermark = WatermarkPlan {
+            expr: self.state.create_physical_expr(expr.clone(), &schema)?,
+            delay,
+        };
+        drop(used);
+        for output in outputs {
+            output.columns = output
+                .pipeline
+                .input()
+                .iter()
+                .map(|column| Ok(frames.index_of(column)?))
+                .collect::<Result<_>>()?;
+        }
+        Ok(SourcePlan {
+            table: name,
+            options: stream.options.clone(),
+            decoded,
+            watermark,
+        })
+    }
+
+    /// The watermark over the stream's physical columns, and its delay.
+    fn watermark(
+        &self,
+        name: &str,
+        table: &TableDef,
+        physical: &[FieldRef],
+    ) -> Result<(Expr, i64)> {
+        let provider = Arc::new(StreamTable::new(physical));
+        let scan = LogicalPlanBuilder::scan(name, provider_as_source(provider), None)?;
+        let schema = Arc::clone(scan.schema());
+        let Some(watermark) = &table.watermark else {
+            let second = datafusion::common::ScalarValue::new_interval_mdn(0, 0, DEFAULT_DELAY);
+            let time = Expr::Column(Column::new(Some(name), KAFKA_TIMESTAMP));
+            return Ok((time - Expr::Literal(second, None), DEFAULT_DELAY));
+        };
+        let column = table
+            .columns
+            .iter()
+            .find(|c| same_column(&watermark.column, &c.name));
+        let Some(column) = column else {
+            return plan_err!(
+                "WATERMARK FOR names a column \"{}\" that the table does not have",
+                watermark.column
+            );
+        };
+        let expr = match (&watermark.expr, &column.kind) {
+            (Some(expr), _) | (None, ColumnKind::Generated(expr)) => {
+                self.expression(expr, &schema)?
+            }
+            (None, _) => Expr::Column(Column::new(Some(name), &column.name)),
+        };
+        determinism::check_expr(&expr)?;
+        let projected = scan.project([expr.alias("watermark")])?.build()?;
+        let LogicalPlan::Projection(projection) = analyze(&self.state, projected)? else {
+            return plan_err!("the watermark is not an expression");
+        };
+        let expr = projection.expr[0].clone().unalias();
+        let found = expr.get_type(projection.input.schema())?;
+        if !matches!(found, arrow::datatypes::DataType::Timestamp(_, None)) {
+            return plan_err!("the watermark must be a TIMESTAMP, it is {found}");
+        }
+        let delay = delay(&expr);
+        Ok((expr, delay))
+    }
+}
+
+/// The interval that a watermark expression subtracts, nanoseconds; 0 where it is no such difference.
+fn delay(expr: &Expr) -> i64 {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr {
+            op: Operator::Minus,
+            right,
+            ..
+        }) => match right.as_ref() {
+            Expr::Literal(value, _) => interval_nanos(value).unwrap_or(0),
+            _ => 0,
+        },
+        Expr::Cast(cast) => delay(&cast.expr),
+        _ => 0,
+    }
+}
+
+fn physical(table: &TableDef) -> Vec<FieldRef> {
+    let physical = table
+        .columns
+        .iter()
+        .filter(|c| matches!(c.kind, ColumnKind::Physical));
+    physical.map(|column| Arc::new(column.field())).collect()
+}
+
+fn same_column(ident: &ast::Ident, name: &str) -> bool {
+    match ident.quote_style {
+        Some(_) => ident.value == name,
+        None => ident.value.eq_ignore_ascii_case(name),
+    }
+}

@@ -1,0 +1,195 @@
+//! One Parquet file: which rows in which order, and how they are written down.
+//!
+//! Plain types that every reader has had for years: text as UTF8, event times as nanoseconds
+//! without a zone, and no Arrow schema embedded beside Parquet's own.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array, make_comparator, new_empty_array};
+use arrow::compute::{SortColumn, SortOptions, cast, concat_batches, lexsort_to_indices, take};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression as Codec, Encoding, GzipLevel, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use super::{Compression, ParquetOptions};
+use crate::checkpoint::durable;
+
+/// Rows a page at most, and with that the grain in which a reader can skip.
+const PAGE_ROWS: usize = 20_000;
+/// zstd's level: candles of a minute come out as small as with the highest ones.
+const ZSTD_LEVEL: i32 = 3;
+
+/// How a table's rows become a file.
+#[derive(Debug)]
+pub(super) struct FileFormat {
+    /// The columns as they are written.
+    schema: SchemaRef,
+    sort_columns: Vec<usize>,
+    /// For files of a page or less, and for longer ones.
+    short: WriterProperties,
+    long: WriterProperties,
+}
+
+impl FileFormat {
+    /// The format for rows of `declared`.
+    pub(super) fn new(options: &ParquetOptions, declared: &Schema) -> FileFormat {
+        let schema = file_schema(declared);
+        let sort_columns = options.sort_columns.iter().copied();
+        FileFormat {
+            sort_columns: sort_columns
+                .filter(|&column| is_comparable(schema.field(column).data_type()))
+                .collect(),
+            short: properties(options, &schema, false),
+            long: properties(options, &schema, true),
+            schema,
+        }
+    }
+
+    /// Writes `rows` as one file, sorted, durable but for its name. Returns its rows and its bytes.
+    pub(super) fn write(
+        &self,
+        path: &Path,
+        rows: &[RecordBatch],
+    ) -> Result<(u64, u64), ParquetError> {
+        let batch = self.sorted(rows);
+        let properties = if batch.num_rows() > PAGE_ROWS {
+            &self.long
+        } else {
+            &self.short
+        };
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties.clone())
+            .with_skip_arrow_metadata(true);
+        let file = File::create(path)?;
+        let mut writer =
+            ArrowWriter::try_new_with_options(file, Arc::clone(&self.schema), options)?;
+        // In pieces: the writer looks at the size of a row group between them.
+        for start in (0..batch.num_rows()).step_by(PAGE_ROWS) {
+            let rows = PAGE_ROWS.min(batch.num_rows() - start);
+            writer.write(&batch.slice(start, rows))?;
+        }
+        let file = writer.into_inner()?;
+        durable::sync_file(&file)?;
+        Ok((batch.num_rows() as u64, file.metadata()?.len()))
+    }
+
+    /// All rows in one batch of the written types, in the table's order; rows that are equal in it
+    /// keep the order they came in.
+    fn sorted(&self, rows: &[RecordBatch]) -> RecordBatch {
+        let rows: Vec<RecordBatch> = rows.iter().map(|rows| self.as_written(rows)).collect();
+        let batch = concat_batches(&self.schema, &rows).expect("all have the written schema");
+        if self.sort_columns.is_empty() {
+            return batch;
+        }
+        let count = u32::try_from(batch.num_rows()).expect("an epoch has fewer than 2^32 rows");
+        let arrival: ArrayRef = Arc::new(UInt32Array::from_iter_values(0..count));
+        let by: Vec<SortColumn> = self
+            .sort_columns
+            .iter()
+            .map(|&column| batch.column(column))
+            .chain([&arrival])
+            .map(|values| SortColumn {
+                values: Arc::clone(values),
+                options: Some(SortOptions::default()),
+            })
+            .collect();
+        let order = lexsort_to_indices(&by, None).expect("only comparable columns are kept");
+        let columns = batch
+            .columns()
+            .iter()
+            .map(|column| take(column, &order, None).expect("the order is a permutation"))
+            .collect();
+        RecordBatch::try_new(Arc::clone(&self.schema), columns).expect("types are unchanged")
+    }
+
+    fn as_written(&self, rows: &RecordBatch) -> RecordBatch {
+        let columns = rows
+            .columns()
+            .iter()
+            .zip(self.schema.fields())
+            .map(|(column, field)| {
+                cast(column, field.data_type()).expect("rows have the declared schema")
+            })
+            .collect();
+        RecordBatch::try_new(Arc::clone(&self.schema), columns)
+            .expect("rows have the declared schema")
+    }
+}
+
+/// The declared columns in types that every reader knows. All may be null: whether they are is the
+/// query's matter, and files of one table then have one schema for ever.
+fn file_schema(declared: &Schema) -> SchemaRef {
+    let fields: Vec<Field> = declared.fields().iter().map(|f| file_field(f)).collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn file_field(field: &Field) -> Field {
+    Field::new(field.name(), file_type(field.data_type()), true)
+}
+
+fn file_type(declared: &DataType) -> DataType {
+    match declared {
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+        DataType::Dictionary(_, values) => file_type(values),
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(|field| file_field(field)).collect())
+        }
+        DataType::List(item) | DataType::LargeList(item) => {
+            DataType::List(Arc::new(file_field(item)))
+        }
+        other => other.clone(),
+    }
+}
+
+fn is_comparable(data_type: &DataType) -> bool {
+    let empty = new_empty_array(data_type);
+    make_comparator(&empty, &empty, SortOptions::default()).is_ok()
+}
+
+/// Statistics of each page are worth their bytes only where there is more than one.
+fn properties(options: &ParquetOptions, schema: &Schema, long: bool) -> WriterProperties {
+    let mut properties = WriterProperties::builder()
+        .set_compression(codec(options.compression))
+        .set_dictionary_enabled(false)
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_offset_index_disabled(!long)
+        .set_statistics_enabled(if long {
+            EnabledStatistics::Page
+        } else {
+            EnabledStatistics::Chunk
+        });
+    if let Some(bytes) = options.row_group_bytes {
+        properties = properties
+            .set_max_row_group_bytes(Some(usize::try_from(bytes).unwrap_or(usize::MAX).max(1)));
+    }
+    for field in schema.fields() {
+        let column = ColumnPath::new(vec![field.name().clone()]);
+        properties = match field.data_type() {
+            DataType::Utf8 => properties.set_column_dictionary_enabled(column, true),
+            DataType::Timestamp(_, _) => {
+                properties.set_column_encoding(column, Encoding::DELTA_BINARY_PACKED)
+            }
+            _ => properties,
+        };
+    }
+    properties.build()
+}
+
+fn codec(compression: Compression) -> Codec {
+    match compression {
+        Compression::Uncompressed => Codec::UNCOMPRESSED,
+        Compression::Snappy => Codec::SNAPPY,
+        Compression::Gzip => Codec::GZIP(GzipLevel::default()),
+        Compression::Zstd => {
+            Codec::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).expect("zstd's levels are 1 to 22"))
+        }
+        Compression::Lz4 => Codec::LZ4_RAW,
+    }
+}

@@ -1,0 +1,215 @@
+//! Where a table's files stand and what they are called. Pure: nothing here touches the disk.
+//!
+//! ```text
+//! data/ohlc/date=2026-11-22/live-ohlc-0000000012-000.parquet     published
+//! data/_stage/ohlc/live-ohlc-0000000012-000.parquet              staged
+//! data/_checkpoints/ohlc/                                        the checkpoint, by default
+//! ```
+
+use std::path::{Component, Path, PathBuf};
+
+use chrono::DateTime;
+use chrono::format::{Item, StrftimeItems};
+
+use crate::model::Epoch;
+
+/// Letters of a job name or prefix that go into file names at most; the limit of file systems is 255.
+const STEM_LETTERS: usize = 100;
+
+/// The staging directory of a table: beside it, on the same file system. `None`: the path has no
+/// last component, as `/` or `..`.
+pub(super) fn staging_dir(table: &Path) -> Option<PathBuf> {
+    beside(table, "_stage")
+}
+
+/// Where a job that writes `table` keeps its checkpoint unless told otherwise: `data/ohlc` →
+/// `data/_checkpoints/ohlc`. `None`: the path has no last component, as `/` or `..`.
+pub fn default_checkpoint_dir(table: &Path) -> Option<PathBuf> {
+    beside(table, "_checkpoints")
+}
+
+fn beside(table: &Path, folder: &str) -> Option<PathBuf> {
+    let name = table.file_name()?;
+    Some(table.parent()?.join(folder).join(name))
+}
+
+/// What the names of a job's files begin with. It holds letters, digits, `.`, `_` and `-` only and
+/// does not begin with `.` or `_`, which Spark and Hive take for hidden files.
+pub(super) fn file_stem(prefix: Option<&str>, job: &str) -> String {
+    let joined = match prefix {
+        Some(prefix) if !prefix.is_empty() => format!("{prefix}-{job}"),
+        _ => job.to_owned(),
+    };
+    let stem: String = joined
+        .chars()
+        .map(|c| match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' => c,
+            _ => '_',
+        })
+        .skip_while(|c| !c.is_ascii_alphanumeric())
+        .take(STEM_LETTERS)
+        .collect();
+    if stem.is_empty() {
+        "job".to_owned()
+    } else {
+        stem
+    }
+}
+
+/// The name of an epoch's file: it derives from what the file holds, never from a clock.
+pub(super) fn file_name(stem: &str, epoch: Epoch, ordinal: usize) -> String {
+    format!("{stem}-{:010}-{ordinal:03}.parquet", epoch.0)
+}
+
+/// Whether [`file_name`] gives this name for some epoch of the job.
+pub(super) fn is_file_of(stem: &str, name: &str) -> bool {
+    let numbers = name
+        .strip_prefix(stem)
+        .and_then(|rest| rest.strip_prefix('-'))
+        .and_then(|rest| rest.strip_suffix(".parquet"))
+        .and_then(|rest| rest.split_once('-'));
+    let digits =
+        |text: &str, least| text.len() >= least && text.bytes().all(|b| b.is_ascii_digit());
+    numbers.is_some_and(|(epoch, ordinal)| digits(epoch, 10) && digits(ordinal, 3))
+}
+
+/// The partition directory of rows, as a strftime pattern over their event time (UTC).
+#[derive(Debug, Clone)]
+pub(super) struct TimePattern(String);
+
+/// Bytes of one part of a partition directory at most; the limit of file systems is 255.
+const PART_BYTES: usize = 100;
+
+/// The strftime letters whose text is digits or a name, and the same everywhere.
+const LETTERS: &str = "YyCGgmbBhdjaAuwUWVHMSF";
+
+impl TimePattern {
+    /// Takes a pattern apart and refuses what cannot be a directory below the table.
+    pub(super) fn parse(pattern: &str) -> Result<TimePattern, String> {
+        let refuse = |why: &str| {
+            Err(format!(
+                "partitioning.time_pattern '{pattern}': {why}; for example 'date=%Y-%m-%d'"
+            ))
+        };
+        let mut letters = pattern.chars();
+        while let Some(letter) = letters.by_ref().find(|&c| c == '%').and(letters.next()) {
+            if letter != '%' && !LETTERS.contains(letter) {
+                return refuse(&format!("%{letter} is not one of % and {LETTERS}"));
+            }
+        }
+        for (at, part) in pattern.split('/').enumerate() {
+            if part.is_empty() || part == "." || part == ".." {
+                return refuse(&format!("part {} of the path is '{part}'", at + 1));
+            }
+            if part.len() > PART_BYTES || part.contains(char::is_control) {
+                return refuse("a folder's name is short and printable");
+            }
+            if part.starts_with(['.', '_']) {
+                return refuse("readers take folders that begin with '.' or '_' for hidden");
+            }
+        }
+        if StrftimeItems::new(pattern).any(|item| item == Item::Error) {
+            return refuse("it is not a strftime pattern");
+        }
+        Ok(TimePattern(pattern.to_owned()))
+    }
+
+    /// The directory of rows with this event time, nanoseconds since 1970 UTC, below the table's.
+    pub(super) fn dir(&self, row_time: i64) -> String {
+        let time = DateTime::from_timestamp_nanos(row_time);
+        time.format(&self.0).to_string()
+    }
+}
+
+/// Joins a path of a checkpoint to its directory; `None` when it would lead out of there.
+pub(super) fn below(dir: &Path, relative: &str) -> Option<PathBuf> {
+    let relative = Path::new(relative);
+    let inside = relative
+        .components()
+        .all(|component| matches!(component, Component::Normal(_)));
+    (inside && relative.file_name().is_some()).then(|| dir.join(relative))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn staging_and_checkpoint_stand_beside_the_table() {
+        let dirs = |table: &str| {
+            let path = Path::new(table);
+            let text = |dir: Option<PathBuf>| dir.map(|dir| dir.display().to_string());
+            (text(staging_dir(path)), text(default_checkpoint_dir(path)))
+        };
+        let some =
+            |stage: &str, checkpoint: &str| (Some(stage.to_owned()), Some(checkpoint.to_owned()));
+        assert_eq!(
+            dirs("data/ohlc"),
+            some("data/_stage/ohlc", "data/_checkpoints/ohlc")
+        );
+        assert_eq!(dirs("ohlc/"), some("_stage/ohlc", "_checkpoints/ohlc"));
+        assert_eq!(dirs("/ohlc"), some("/_stage/ohlc", "/_checkpoints/ohlc"));
+        assert_eq!(dirs("/"), (None, None));
+        assert_eq!(dirs("data/.."), (None, None));
+    }
+
+    #[test]
+    fn file_names_are_plain_and_never_hidden() {
+        assert_eq!(file_stem(None, "ohlc"), "ohlc");
+        assert_eq!(file_stem(Some("live"), "ohlc 1m/é"), "live-ohlc_1m__");
+        assert_eq!(file_stem(Some(""), "_../x"), "x");
+        assert_eq!(file_stem(None, "…"), "job");
+        assert_eq!(file_stem(None, &"x".repeat(500)).len(), STEM_LETTERS);
+        assert_eq!(
+            file_name("ohlc", Epoch(12), 3),
+            "ohlc-0000000012-003.parquet"
+        );
+    }
+
+    #[test]
+    fn a_job_knows_its_own_files() {
+        assert!(is_file_of("ohlc", "ohlc-0000000012-003.parquet"));
+        assert!(is_file_of(
+            "ohlc",
+            &file_name("ohlc", Epoch(u64::MAX), 12_345)
+        ));
+        assert!(!is_file_of("ohlc", "ohlc-2-0000000012-003.parquet"));
+        assert!(!is_file_of("ohlc", "ohlc-0000000012-003.parquet.bak"));
+        assert!(!is_file_of("ohlc", "ohlc-0000000012.parquet"));
+        assert!(!is_file_of("ohlc", "other-0000000012-003.parquet"));
+    }
+
+    #[test]
+    fn the_last_nanosecond_of_a_day_is_in_that_day() {
+        let dir = |pattern: &str, time| TimePattern::parse(pattern).unwrap().dir(time);
+        let midnight = 1_569_888_000_000_000_000; // 2019-10-01
+        assert_eq!(dir("date=%Y-%m-%d", midnight - 1), "date=2019-09-30");
+        assert_eq!(dir("date=%Y-%m-%d", midnight), "date=2019-10-01");
+        assert_eq!(dir("year=%Y/day=%d", midnight), "year=2019/day=01");
+        assert_eq!(dir("at=%F/%H%%", -1), "at=1969-12-31/23%");
+        assert_eq!(dir("date=%Y-%m-%d", i64::MIN), "date=1677-09-21");
+        assert_eq!(dir("date=%Y-%m-%d", i64::MAX), "date=2262-04-11");
+    }
+
+    #[test]
+    fn a_pattern_that_is_no_directory_is_refused() {
+        for pattern in [
+            "", "/", "%Y/", "/%Y", "a//b", "../%Y", "_x=%Y", ".%Y", "%D", "%Q", "%-d", "%", "%%%",
+            "%Y %T", "%e", "a\0b",
+        ] {
+            assert!(TimePattern::parse(pattern).is_err(), "{pattern:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_leads_out_is_refused() {
+        let dir = Path::new("t");
+        assert_eq!(
+            below(dir, "a/b.parquet"),
+            Some(PathBuf::from("t/a/b.parquet"))
+        );
+        for path in ["", "/etc/x", "../x", "a/../../x"] {
+            assert_eq!(below(dir, path), None, "{path:?}");
+        }
+    }
+}

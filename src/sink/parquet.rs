@@ -1,0 +1,171 @@
+//! The Parquet table: staged beside it, published into it.
+//!
+//! Invariant: the table's directory holds partition directories and finished files only. Everything
+//! else (staged files, the lock) stands in the staging directory beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::PathBuf;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use super::file::FileFormat;
+use super::layout::{self, TimePattern};
+use super::place::{
+    directories, entries, inside, locked, needs_rename, not_writable, not_written, sync_dir,
+};
+use super::{ParquetOptions, SinkError, SinkRows};
+use crate::checkpoint::FileEntry;
+use crate::checkpoint::durable;
+use crate::model::Epoch;
+
+/// Writes one table.
+#[derive(Debug)]
+pub struct ParquetSink {
+    /// The sink's table name in the SQL.
+    table: String,
+    /// The table's directory.
+    dir: PathBuf,
+    /// The staging directory.
+    stage: PathBuf,
+    /// What the names of this job's files begin with.
+    stem: String,
+    time_pattern: Option<TimePattern>,
+    format: FileFormat,
+    /// Held, never read: two jobs of one name would overwrite each other's staged files.
+    _lock: File,
+}
+
+impl ParquetSink {
+    /// Opens the table's directory and its staging directory beside it, creating both. A table that
+    /// is a symbolic link is followed: staging stands beside what it leads to.
+    ///
+    /// # Errors
+    /// [`SinkError::NotWritable`] when either cannot be written or they are on two file systems,
+    /// [`SinkError::Options`] for a time pattern that is no directory, [`SinkError::Foreign`] while a
+    /// job of the same name writes this table.
+    pub fn open(options: ParquetOptions, schema: SchemaRef) -> Result<ParquetSink, SinkError> {
+        let time_pattern = options.time_pattern.as_deref().map(TimePattern::parse);
+        let time_pattern = time_pattern.transpose().map_err(SinkError::Options)?;
+        let (dir, stage) = directories(&options.path)?;
+        let stem = layout::file_stem(options.filename_prefix.as_deref(), &options.job);
+        let lock = stage.join(format!("{stem}.lock"));
+        let lock = durable::lock(&lock).map_err(|error| locked(&dir, &lock, error))?;
+        Ok(ParquetSink {
+            format: FileFormat::new(&options, &schema),
+            table: options.table,
+            dir,
+            stage,
+            stem,
+            time_pattern,
+            _lock: lock,
+        })
+    }
+
+    /// Whether the table's directory holds any published file, of this job or another.
+    pub fn has_published(&self) -> Result<bool, SinkError> {
+        let mut unread = vec![self.dir.clone()];
+        while let Some(dir) = unread.pop() {
+            for entry in entries(&dir)? {
+                if entry.is_dir() {
+                    unread.push(entry);
+                } else if entry.extension().is_some_and(|ending| ending == "parquet") {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// After a restart: publishes what `committed` names and is still staged, then removes every
+    /// other staged file of this job. Idempotent. Entries of other tables are passed over.
+    ///
+    /// # Errors
+    /// As [`ParquetSink::publish`].
+    pub fn recover(&self, committed: &[FileEntry]) -> Result<(), SinkError> {
+        self.publish(committed)?;
+        for path in entries(&self.stage)? {
+            let name = path.file_name().and_then(|name| name.to_str());
+            if name.is_some_and(|name| layout::is_file_of(&self.stem, name)) {
+                durable::remove_file(&path)
+                    .map_err(|error| not_writable("remove staged file", &path, &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the epoch's rows into staged files, one a partition directory, durable on return.
+    /// Without rows there are no files. Staging an epoch again replaces its staged files.
+    ///
+    /// # Errors
+    /// [`SinkError::NotWritable`]: the disk is full or refuses; nothing is visible to readers.
+    pub fn stage(
+        &mut self,
+        epoch: Epoch,
+        rows: Vec<SinkRows>,
+    ) -> Result<Vec<FileEntry>, SinkError> {
+        let mut files = Vec::new();
+        for (ordinal, (dir, rows)) in self.by_directory(rows).into_iter().enumerate() {
+            let name = layout::file_name(&self.stem, epoch, ordinal);
+            let path = self.stage.join(&name);
+            let (rows, bytes) = self.format.write(&path, &rows).map_err(|error| {
+                // Best effort: on a full disk the half file is in the way, and a restart removes it too.
+                let _ = durable::remove_file(&path);
+                not_written(&path, &error)
+            })?;
+            files.push(FileEntry {
+                table: self.table.clone(),
+                published: if dir.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{dir}/{name}")
+                },
+                staged: name,
+                rows,
+                bytes,
+            });
+        }
+        if !files.is_empty() {
+            sync_dir(&self.stage)?;
+        }
+        Ok(files)
+    }
+
+    /// Makes staged files visible: rename, then fsync of the directories. Idempotent. Entries of
+    /// other tables are passed over.
+    ///
+    /// # Errors
+    /// [`SinkError::Foreign`] when a file of that name with other content is there already, or when
+    /// a file is neither staged nor published; [`SinkError::NotWritable`] when the disk refuses.
+    pub fn publish(&self, files: &[FileEntry]) -> Result<(), SinkError> {
+        let mut changed = BTreeSet::new();
+        for entry in files.iter().filter(|entry| entry.table == self.table) {
+            let staged = inside(&self.stage, &entry.staged)?;
+            let published = inside(&self.dir, &entry.published)?;
+            let dir = durable::parent_of(&published);
+            if needs_rename(entry, &staged, &published)? {
+                durable::create_dirs(dir)
+                    .map_err(|error| not_writable("create directory", dir, &error))?;
+                durable::rename(&staged, &published)
+                    .map_err(|error| not_writable("publish", &published, &error))?;
+            }
+            // Also when it was there: the process may have ended between the rename and the fsync.
+            changed.insert(dir.to_path_buf());
+        }
+        changed.iter().try_for_each(|dir| sync_dir(dir))
+    }
+
+    /// The rows by their partition directory below the table's, `""` without a time pattern.
+    fn by_directory(&self, rows: Vec<SinkRows>) -> BTreeMap<String, Vec<RecordBatch>> {
+        let mut grouped: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
+        for SinkRows { row_time, rows } in rows {
+            if rows.num_rows() > 0 {
+                let pattern = self.time_pattern.as_ref();
+                let dir = pattern.map_or(String::new(), |pattern| pattern.dir(row_time));
+                grouped.entry(dir).or_default().push(rows);
+            }
+        }
+        grouped
+    }
+}

@@ -1,0 +1,118 @@
+//! From options and SQL to a running job: plans the file, connects to Kafka, runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::config::ingest::{IngestOptions, StartingOffsets, Trigger};
+use crate::job::{self, JobError, JobSpec, MICRO_BATCH_FRAMES, ProgressReport, StartAt, Summary};
+use crate::metrics::ingest::IngestMetrics;
+use crate::model::Exit;
+use crate::query::JobPlan;
+use crate::query::sql::{Diagnostics, SourceOffset, SqlFile};
+use crate::sink::default_checkpoint_dir;
+use crate::source::kafka::{KafkaTopic, REACH_TIMEOUT};
+
+/// Least time between two epochs where the options give none: an unbounded run always has one.
+const SHORTEST_TRIGGER: Duration = Duration::from_millis(1);
+
+/// Why a job could not be started, or ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The SQL was refused.
+    #[error("{0}")]
+    Sql(Diagnostics),
+    /// A value of the options is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// The job ended.
+    #[error("{0}")]
+    Job(#[from] JobError),
+}
+
+impl LaunchError {
+    /// The exit code that says so.
+    pub fn exit(&self) -> Exit {
+        match self {
+            LaunchError::Sql(_) => Exit::SqlRefused,
+            LaunchError::Usage(_) => Exit::Usage,
+            LaunchError::Job(error) => error.exit(),
+        }
+    }
+}
+
+/// Plans `sql` and runs it until it is done, `stop` is set, or it cannot go on. `None`: it was
+/// stopped before Kafka's topic was there.
+pub fn launch(
+    options: &IngestOptions,
+    sql: &SqlFile,
+    stop: &Arc<AtomicBool>,
+    metrics: &IngestMetrics,
+    on_progress: &mut dyn FnMut(&ProgressReport),
+) -> Result<Option<Summary>, LaunchError> {
+    let plan = JobPlan::new(sql).map_err(LaunchError::Sql)?;
+    let source = &plan.source.options;
+    let kafka = options.kafka(&source.bootstrap_servers, &source.kafka_properties());
+    let group = source.group_id.clone().unwrap_or_else(|| format!("stockpulse-{}", options.name));
+    let start = start_at(options, &source.topic, source.source_offset)?;
+    let checkpoint_dir = checkpoint_dir(options, &plan)?;
+    // Before Kafka, so that a folder that cannot be written is not found out about only later.
+    let name = options.name.clone();
+    let stopping = || stop.load(Ordering::Relaxed);
+    let topic = KafkaTopic::connect(&kafka, &source.topic, &group, REACH_TIMEOUT, &stopping)
+        .map_err(JobError::from)?;
+    let Some(topic) = topic else {
+        return Ok(None);
+    };
+    let spec = JobSpec {
+        name,
+        plan,
+        threads: options.threads,
+        micro_batch_frames: MICRO_BATCH_FRAMES,
+        checkpoint_dir,
+        bounded: options.trigger == Trigger::AvailableNow,
+        trigger: match options.trigger {
+            Trigger::AvailableNow => Duration::from_secs(1),
+            Trigger::ProcessingTime(interval) => interval.max(SHORTEST_TRIGGER),
+        },
+        start,
+        max_offsets_per_trigger: options.max_offsets_per_trigger,
+        fail_on_data_loss: options.fail_on_data_loss,
+        max_future_skew: options.max_future_skew,
+        stop: Arc::clone(stop),
+        clock: job::wall_clock,
+        metrics: metrics.clone(),
+    };
+    Ok(Some(job::run(spec, &topic, on_progress)?))
+}
+
+/// `startingOffsets` where it was given, else the table's `source.offset`, else the beginning.
+fn start_at(
+    options: &IngestOptions,
+    topic: &str,
+    in_sql: Option<SourceOffset>,
+) -> Result<StartAt, LaunchError> {
+    match (&options.starting_offsets, in_sql) {
+        (Some(StartingOffsets::Earliest), _) => Ok(StartAt::Earliest),
+        (Some(StartingOffsets::Latest), _) | (None, Some(SourceOffset::Latest)) => Ok(StartAt::Latest),
+        (None, _) => Ok(StartAt::Earliest),
+        (Some(StartingOffsets::Map(topics)), _) => match topics.get(topic) {
+            Some(offsets) => Ok(StartAt::Offsets(offsets.clone())),
+            None => Err(LaunchError::Usage(format!(
+                "spark.stockpulse.startingOffsets has no offsets for topic {topic}, which the SQL reads; it has {}",
+                topics.keys().cloned().collect::<Vec<_>>().join(", ")
+            ))),
+        },
+    }
+}
+
+fn checkpoint_dir(options: &IngestOptions, plan: &JobPlan) -> Result<PathBuf, LaunchError> {
+    let table: &Path = &plan.outputs[0].sink.path;
+    options.checkpoint_location.clone().or_else(|| default_checkpoint_dir(table)).ok_or_else(|| {
+        LaunchError::Usage(format!(
+            "there is no place for checkpoints beside {}; give one by --conf spark.sql.streaming.checkpointLocation=DIR",
+            table.display()
+        ))
+    })
+}

@@ -1,0 +1,231 @@
+//! A broker with one empty topic for a test: the embedded one, or with `STOCKPULSE_TEST_BROKER`
+//! (`host:port`) a real Kafka, where the topic gets a name of its own and is deleted at the end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
+use stockpulse::broker::EmbeddedBroker;
+use stockpulse::config::kafka::KafkaProperties;
+use stockpulse::model::Partition;
+
+/// Address of a real Kafka to test with.
+const TEST_BROKER: &str = "STOCKPULSE_TEST_BROKER";
+/// Longer than anything a test waits for, on a busy machine too.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A broker and its topic.
+pub struct TestBroker {
+    /// Where clients find it, `host:port`.
+    pub bootstrap: String,
+    /// The topic, empty at the start.
+    pub topic: String,
+    partitions: i32,
+    embedded: Option<EmbeddedBroker>,
+}
+
+/// A message of the topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    pub partition: Partition,
+    pub offset: i64,
+    pub key: Option<String>,
+    pub payload: Vec<u8>,
+}
+
+impl TestBroker {
+    /// A broker with an empty topic of so many partitions.
+    pub fn start(partitions: i32) -> TestBroker {
+        match std::env::var(TEST_BROKER) {
+            Ok(bootstrap) if !bootstrap.trim().is_empty() => {
+                let bootstrap = bootstrap.trim().to_string();
+                let topic = unique_topic();
+                create_topic(&bootstrap, &topic, partitions);
+                TestBroker {
+                    bootstrap,
+                    topic,
+                    partitions,
+                    embedded: None,
+                }
+            }
+            _ => {
+                let topic = "raw_ticks".to_string();
+                let embedded = EmbeddedBroker::start(&topic, partitions, None).unwrap();
+                let bootstrap = embedded.address();
+                TestBroker {
+                    bootstrap,
+                    topic,
+                    partitions,
+                    embedded: Some(embedded),
+                }
+            }
+        }
+    }
+
+    /// How a room under test reaches it.
+    pub fn kafka(&self) -> KafkaProperties {
+        KafkaProperties::new(&self.bootstrap)
+    }
+
+    /// Appends frames to the partitions named, each partition's in this order, once each.
+    pub fn produce<'a>(&self, frames: impl IntoIterator<Item = (Partition, &'a [u8])>) {
+        let failures = Arc::new(AtomicU64::new(0));
+        let producer: BaseProducer<Failures> = self
+            .client()
+            .set("enable.idempotence", "true")
+            .set("compression.type", "zstd")
+            .set("linger.ms", "5")
+            .create_with_context(Failures(Arc::clone(&failures)))
+            .unwrap();
+        for (partition, frame) in frames {
+            let record = || {
+                BaseRecord::<(), [u8]>::to(&self.topic)
+                    .partition(partition)
+                    .payload(frame)
+            };
+            while let Err((error, _)) = producer.send(record()) {
+                let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
+                assert_eq!(error, full, "producing to partition {partition}");
+                producer.poll(Duration::from_millis(100));
+            }
+        }
+        producer.flush(PATIENCE).unwrap();
+        assert_eq!(
+            failures.load(Ordering::Relaxed),
+            0,
+            "messages were not delivered"
+        );
+    }
+
+    /// Everything that the topic holds now: partitions in order, offsets in order within each.
+    pub fn read_all(&self) -> Vec<Stored> {
+        let consumer: BaseConsumer = self.client().create().unwrap();
+        let ends: i64 = (0..self.partitions)
+            .map(|partition| {
+                let (low, high) = consumer
+                    .fetch_watermarks(&self.topic, partition, PATIENCE)
+                    .unwrap();
+                high - low
+            })
+            .sum();
+        self.read_until(|stored| stored.len() as i64 >= ends)
+    }
+
+    /// Reads the topic from its beginning until `enough` says so of what was read.
+    pub fn read_until(&self, enough: impl Fn(&[Stored]) -> bool) -> Vec<Stored> {
+        let consumer: BaseConsumer = self.client().create().unwrap();
+        let mut start = TopicPartitionList::new();
+        for partition in 0..self.partitions {
+            start
+                .add_partition_offset(&self.topic, partition, Offset::Beginning)
+                .unwrap();
+        }
+        consumer.assign(&start).unwrap();
+        let (mut stored, started) = (Vec::new(), Instant::now());
+        while !enough(&stored) {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "only {} messages came",
+                stored.len()
+            );
+            match consumer.poll(Duration::from_millis(100)) {
+                None => {}
+                Some(Ok(message)) => stored.push(Stored {
+                    partition: message.partition(),
+                    offset: message.offset(),
+                    key: message
+                        .key()
+                        .map(|key| String::from_utf8(key.to_vec()).unwrap()),
+                    payload: message.payload().unwrap_or_default().to_vec(),
+                }),
+                Some(Err(error)) => panic!("reading {}: {error}", self.topic),
+            }
+        }
+        stored.sort_by_key(|message| (message.partition, message.offset));
+        stored
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("group.id", "stockpulse-test")
+            .set("enable.auto.commit", "false")
+            // librdkafka's default of a second makes a reader of a full topic slow.
+            .set("fetch.queue.backoff.ms", "10");
+        client
+    }
+}
+
+impl Drop for TestBroker {
+    fn drop(&mut self) {
+        if self.embedded.is_none() {
+            let (bootstrap, topic) = (self.bootstrap.clone(), self.topic.clone());
+            with_admin(&bootstrap, async |admin, options| {
+                // A topic that stays behind harms nobody; its name is its own.
+                let _ = admin.delete_topics(&[topic.as_str()], options).await;
+            });
+        }
+    }
+}
+
+fn create_topic(bootstrap: &str, topic: &str, partitions: i32) {
+    with_admin(bootstrap, async |admin, options| {
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        for created in admin.create_topics([&new], options).await.unwrap() {
+            created.unwrap();
+        }
+    });
+}
+
+/// On a thread of its own, because a test may already be inside of a runtime.
+fn with_admin(
+    bootstrap: &str,
+    work: impl AsyncFnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) + Send,
+) {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", bootstrap);
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            let admin: AdminClient<_> = client.create().unwrap();
+            let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.unwrap().block_on(work(&admin, &options));
+        });
+        thread.join().unwrap();
+    });
+}
+
+fn unique_topic() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let nanos = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_nanos();
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("stockpulse_test_{}_{nanos}_{number}", std::process::id())
+}
+
+/// Counts the messages that were not delivered.
+struct Failures(Arc<AtomicU64>);
+
+impl ClientContext for Failures {}
+
+impl ProducerContext for Failures {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if result.is_err() {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

@@ -22,20 +22,22 @@ const NEVER_TRACED: &str = "tungstenite::handshake::client=debug";
 /// `RUST_LOG`, beats both. Directives that cannot be read change nothing but for a warning.
 /// A second call in the same process changes nothing.
 pub fn init_logging(verbose: bool) {
+    init_logging_at(default_directives(verbose));
+}
+
+/// As [`init_logging`], with `default` where neither variable is set: for a program whose terminal is its own.
+pub fn init_logging_at(default: &str) {
     let chosen = [STOCKPULSE_LOG, RUST_LOG]
         .into_iter()
         .filter_map(|name| Some((name, std::env::var(name).ok()?)))
         .find(|(_, directives)| !directives.trim().is_empty());
     let (filter, complaint) = match &chosen {
-        None => (EnvFilter::new(default_directives(verbose)), None),
+        None => (EnvFilter::new(default), None),
         Some((name, directives)) => match EnvFilter::try_new(directives) {
             Ok(filter) => (filter, None),
             Err(error) => (
-                EnvFilter::new(default_directives(verbose)),
-                Some(format!(
-                    "{name} cannot be read ({error}); using {}",
-                    default_directives(verbose)
-                )),
+                EnvFilter::new(default),
+                Some(format!("{name} cannot be read ({error}); using {default}")),
             ),
         },
     };

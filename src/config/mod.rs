@@ -16,4 +16,3 @@ pub mod log;
 pub mod producer;
 pub mod secret;
 pub mod stockpulse;
-

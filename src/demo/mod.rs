@@ -55,7 +55,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
 
 fn demo(args: &DemoArgs) -> Result<(), Failure> {
     load_dotenv().map_err(|message| (Exit::Usage, message))?;
-    crate::config::log::init_quiet_logging();
+    crate::config::log::init_logging_at("warn");
     let failed = |message: String| (Exit::Failed, message);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -92,17 +92,26 @@ fn demo(args: &DemoArgs) -> Result<(), Failure> {
         }),
     ));
     let counters = ProducerMetrics::default();
+    let feed =
+        feed::from_config(&feed, now_ms).map_err(|error| (Exit::Usage, error.to_string()))?;
     let producing = runtime.spawn({
         let delivery = DeliveryConfig::new(KafkaProperties::new(broker.address()), TOPIC);
         let counters = counters.clone();
         async move {
-            let feeds = vec![feed::from_config(&feed, now_ms)];
-            producer::run(feeds, &delivery, &Backoff::default(), &counters, producer_stopping).await
+            let feeds = vec![feed];
+            producer::run(
+                feeds,
+                &delivery,
+                &Backoff::default(),
+                &counters,
+                producer_stopping,
+            )
+            .await
         }
     });
     runtime.spawn(stop_later(args.run_for, stop_producer, Arc::clone(&stop)));
 
-    let ended = ingest(&broker.address(), &sql, &stop, screen);
+    let ended = ingest(&sql, &stop, screen);
     // The job ends first or last: what the producer still sends is not waited for.
     stop.store(true, Ordering::Relaxed);
     stop_api.send_replace(true);
@@ -119,14 +128,18 @@ fn demo(args: &DemoArgs) -> Result<(), Failure> {
     }
 }
 
-fn ingest(broker: &str, sql: &SqlFile, stop: &Arc<AtomicBool>, mut screen: Screen) -> Result<(), Failure> {
+fn ingest(sql: &SqlFile, stop: &Arc<AtomicBool>, mut screen: Screen) -> Result<(), Failure> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let options = IngestOptions::for_demo("ohlc", threads, Trigger::ProcessingTime(Duration::from_secs(1)));
+    let options = IngestOptions::plain(
+        "ohlc",
+        threads,
+        Trigger::ProcessingTime(Duration::from_secs(1)),
+    );
     let metrics = IngestMetrics::default();
     let mut show = |report: &ProgressReport| screen.show(report);
     let ended = launch::launch(&options, sql, stop, &metrics, &mut show);
     let summary: Option<Summary> = ended.map_err(|error| (error.exit(), error.to_string()))?;
-    screen.goodbye(summary.as_ref(), broker);
+    screen.goodbye(summary.as_ref());
     Ok(())
 }
 
@@ -157,7 +170,10 @@ async fn stop_later(after: Option<Duration>, producer: watch::Sender<bool>, job:
 /// An empty folder for this demo. One that holds anything else than an earlier demo is left alone.
 fn start_anew(dir: &Path) -> Result<PathBuf, Failure> {
     let failed = |doing: &str, error: std::io::Error| {
-        let message = format!("cannot {doing} {}: {error}; choose another folder by --data-dir", dir.display());
+        let message = format!(
+            "cannot {doing} {}: {error}; choose another folder by --data-dir",
+            dir.display()
+        );
         (Exit::NotWritable, message)
     };
     let marker = dir.join(MARKER);
@@ -177,16 +193,27 @@ fn start_anew(dir: &Path) -> Result<PathBuf, Failure> {
         std::fs::remove_dir_all(dir).map_err(|error| failed("empty", error))?;
     }
     std::fs::create_dir_all(dir).map_err(|error| failed("create", error))?;
-    std::fs::write(&marker, "A demo made this folder; the next one empties it.\n")
-        .map_err(|error| failed("write to", error))?;
+    std::fs::write(
+        &marker,
+        "A demo made this folder; the next one empties it.\n",
+    )
+    .map_err(|error| failed("write to", error))?;
     Ok(dir.join("ohlc"))
 }
 
 fn feed_config(args: &DemoArgs) -> Result<FeedConfig, Failure> {
-    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let env = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .filter(|value| !value.trim().is_empty())
+    };
     let listed = || -> Vec<String> {
-        let list = env("SYMBOL_LIST").unwrap_or_else(|| crate::config::api::DEFAULT_SYMBOL_LIST.to_string());
-        list.split(',').map(|symbol| symbol.trim().to_string()).filter(|symbol| !symbol.is_empty()).collect()
+        let list = env("SYMBOL_LIST")
+            .unwrap_or_else(|| crate::config::api::DEFAULT_SYMBOL_LIST.to_string());
+        list.split(',')
+            .map(|symbol| symbol.trim().to_string())
+            .filter(|symbol| !symbol.is_empty())
+            .collect()
     };
     match args.feed {
         DemoFeed::Simulated => Ok(FeedConfig::Simulated {
@@ -220,7 +247,9 @@ fn feed_config(args: &DemoArgs) -> Result<FeedConfig, Failure> {
 
 fn symbols(feed: &FeedConfig) -> Vec<String> {
     match feed {
-        FeedConfig::Simulated { symbols, .. } | FeedConfig::Finnhub { symbols, .. } => symbols.clone(),
+        FeedConfig::Simulated { symbols, .. } | FeedConfig::Finnhub { symbols, .. } => {
+            symbols.clone()
+        }
         FeedConfig::Replay { .. } => Vec::new(),
     }
 }

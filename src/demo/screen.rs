@@ -26,7 +26,10 @@ impl Screen {
         Screen {
             broker: broker.to_string(),
             table: table.display().to_string(),
-            api: api.map_or_else(|| "unknown".to_string(), |at| format!("http://{at}/api/v1/status")),
+            api: api.map_or_else(
+                || "unknown".to_string(),
+                |at| format!("http://{at}/api/v1/status"),
+            ),
             terminal: std::io::stdout().is_terminal(),
             shown: None,
         }
@@ -34,7 +37,9 @@ impl Screen {
 
     /// Says where things are.
     pub fn welcome(&self) {
-        let Screen { broker, table, api, .. } = self;
+        let Screen {
+            broker, table, api, ..
+        } = self;
         println!("StockPulse demo: a simulated exchange, Kafka, SQL, Parquet, in this process.");
         println!("  Kafka     {broker}  topic raw_ticks");
         println!("  candles   {table}/  (Parquet)");
@@ -69,7 +74,7 @@ impl Screen {
     }
 
     /// Says what was done.
-    pub fn goodbye(&self, summary: Option<&Summary>, _broker: &str) {
+    pub fn goodbye(&self, summary: Option<&Summary>) {
         if self.terminal {
             println!();
         }

@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread::Scope;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use super::lane::{Lane, LaneStart, Shared};
-use super::worker::{ClosedTables, Command, LaneView, Member, Note, Worker};
+use super::worker::{ClosedTables, Member, Note, Worker};
+use super::workers::{Workers, gone};
 use super::{JobError, JobSpec, ProgressReport, Summary};
 use crate::checkpoint::{Checkpoint, CheckpointStore, Emitted, FileEntry, PartitionState};
 use crate::model::{Counts, Epoch, Offsets, Partition, Watermark, Window};
 use crate::query::Table;
-use crate::sink::{Compression, ParquetOptions, ParquetSink, SinkRows};
+use crate::sink::{ParquetSink, SinkRows};
 use crate::source::{Bounds, Topic};
 use crate::window::closing_watermark;
 
@@ -22,50 +22,6 @@ use crate::window::closing_watermark;
 const IDLE_COMMIT: Duration = Duration::from_secs(10);
 /// How often the stop flag is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// Opens every output's sink, and finishes or undoes what an earlier run left.
-pub fn open_sinks(spec: &JobSpec, checkpoint: Option<&Checkpoint>) -> Result<Vec<ParquetSink>, JobError> {
-    spec.plan
-        .outputs
-        .iter()
-        .map(|output| {
-            let options = ParquetOptions {
-                table: output.table.clone(),
-                job: spec.name.clone(),
-                path: output.sink.path.clone(),
-                time_pattern: output.sink.time_pattern.clone(),
-                compression: compression(output.sink.compression),
-                row_group_bytes: output.sink.row_group_bytes,
-                filename_prefix: output.sink.filename_prefix.clone(),
-                sort_columns: output.sort_columns.clone(),
-            };
-            let sink = ParquetSink::open(options, Arc::clone(&output.schema))?;
-            if checkpoint.is_none() && sink.has_published()? {
-                return Err(JobError::Mismatch(format!(
-                    "{} holds Parquet files, but {} holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had",
-                    output.sink.path.display(),
-                    spec.checkpoint_dir.display()
-                )));
-            }
-            let files = checkpoint.map_or(&[][..], |checkpoint| &checkpoint.files);
-            let files: Vec<FileEntry> =
-                files.iter().filter(|file| file.table == output.table).cloned().collect();
-            sink.recover(&files)?;
-            Ok(sink)
-        })
-        .collect()
-}
-
-fn compression(named: crate::query::sql::ParquetCompression) -> Compression {
-    use crate::query::sql::ParquetCompression::*;
-    match named {
-        Uncompressed => Compression::Uncompressed,
-        Snappy => Compression::Snappy,
-        Gzip => Compression::Gzip,
-        Zstd => Compression::Zstd,
-        Lz4 => Compression::Lz4,
-    }
-}
 
 /// Runs epochs over the workers.
 pub struct Coordinator<'a> {
@@ -94,13 +50,6 @@ pub struct Coordinator<'a> {
     reported: (Instant, u64),
 }
 
-struct Workers {
-    commands: Vec<Sender<Command>>,
-    notes: Receiver<Note>,
-    waiting: usize,
-    finished: usize,
-}
-
 /// What one epoch took out of the workers.
 struct Taken {
     closed: ClosedTables,
@@ -117,11 +66,16 @@ impl<'a> Coordinator<'a> {
         checkpoint: Option<Checkpoint>,
     ) -> Coordinator<'a> {
         let emitted = spec.plan.outputs.iter().map(|output| {
-            let known = checkpoint.as_ref().and_then(|c| c.emitted.get(&output.table));
+            let known = checkpoint
+                .as_ref()
+                .and_then(|c| c.emitted.get(&output.table));
             known.map_or(Watermark::NONE, |emitted| emitted.0)
         });
         let emitted = emitted.collect();
-        let counts = checkpoint.as_ref().map(|c| c.counts.clone()).unwrap_or_default();
+        let counts = checkpoint
+            .as_ref()
+            .map(|c| c.counts.clone())
+            .unwrap_or_default();
         let skew = i64::try_from(spec.max_future_skew.as_nanos()).unwrap_or(i64::MAX);
         let bad_data_fails = spec.plan.source.options.bad_data == crate::query::sql::BadData::Fail;
         Coordinator {
@@ -163,16 +117,21 @@ impl<'a> Coordinator<'a> {
     ) -> Result<Summary, JobError> {
         let workers = self.workers(topic, bounds, starts)?;
         let offsets_total = self.bounded.then(|| {
-            let left = starts.iter().map(|(partition, start)| bounds[partition].high - start.offset);
+            let left = starts
+                .iter()
+                .map(|(partition, start)| bounds[partition].high - start.offset);
             left.map(|offsets| offsets.max(0) as u64).sum()
         });
         std::thread::scope(|scope| {
-            let mut workers = start(scope, workers);
+            let mut workers = Workers::start(scope, workers);
             loop {
                 let last = self.wait(&mut workers)?;
                 let taken = self.take(&mut workers, last)?;
                 let report = self.commit(topic, taken, last, starts)?;
-                on_progress(&ProgressReport { offsets_total, ..report });
+                on_progress(&ProgressReport {
+                    offsets_total,
+                    ..report
+                });
                 if last {
                     self.summary.counts = self.counts;
                     return Ok(self.summary);
@@ -199,7 +158,12 @@ impl<'a> Coordinator<'a> {
             .map(|share| {
                 let offsets = Offsets(share.iter().map(|(&p, start)| (p, start.offset)).collect());
                 let members = share.into_iter().map(|(partition, start)| {
-                    let lane = Lane::new(partition, Arc::clone(&self.shared), start, self.emitted.clone())?;
+                    let lane = Lane::new(
+                        partition,
+                        Arc::clone(&self.shared),
+                        start,
+                        self.emitted.clone(),
+                    )?;
                     let bounds = bounds[&partition];
                     let member = Member {
                         lane,
@@ -217,14 +181,17 @@ impl<'a> Coordinator<'a> {
                     source: topic.open(&offsets)?,
                     shared: Arc::clone(&self.shared),
                     clock: self.clock,
-                    budget: self.budget_per_partition(starts.len()).map(|each| each * offsets.0.len() as u64),
+                    budget: self
+                        .budget_per_partition(starts.len())
+                        .map(|each| each * offsets.0.len() as u64),
                 })
             })
             .collect()
     }
 
     fn budget_per_partition(&self, partitions: usize) -> Option<u64> {
-        self.budget.map(|budget| (budget / partitions.max(1) as u64).max(1))
+        self.budget
+            .map(|budget| (budget / partitions.max(1) as u64).max(1))
     }
 
     /// Waits until an epoch is due. True: it is the last one.
@@ -249,7 +216,9 @@ impl<'a> Coordinator<'a> {
                 }
                 Ok(Note::Failed(error)) => return Err(error),
                 Ok(Note::Looked(_) | Note::Closed(_)) => {
-                    return Err(JobError::Failed("an answer that nobody asked for".to_string()));
+                    return Err(JobError::Failed(
+                        "an answer that nobody asked for".to_string(),
+                    ));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(gone()),
@@ -283,7 +252,11 @@ impl<'a> Coordinator<'a> {
             }
         }
         let closed = workers.close(&self.emitted, self.budget_per_partition(partitions))?;
-        Ok(Taken { closed, watermark, open })
+        Ok(Taken {
+            closed,
+            watermark,
+            open,
+        })
     }
 
     /// What the wall clock has passed by the watermark's delay and the idle time.
@@ -293,14 +266,22 @@ impl<'a> Coordinator<'a> {
             None => Watermark::NONE,
             Some(idle) => {
                 let idle = i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX);
-                Watermark(now.saturating_sub(source.watermark.delay).saturating_sub(idle))
+                Watermark(
+                    now.saturating_sub(source.watermark.delay)
+                        .saturating_sub(idle),
+                )
             }
         }
     }
 
     /// The sinks' least interval between two commits of closed windows (`rolling_policy.interval`).
     fn may_close(&self) -> bool {
-        let intervals = self.shared.plan.outputs.iter().filter_map(|output| output.sink.rolling_interval);
+        let intervals = self
+            .shared
+            .plan
+            .outputs
+            .iter()
+            .filter_map(|output| output.sink.rolling_interval);
         let interval = intervals.max().unwrap_or_default();
         self.closed_at.is_none_or(|at| at.elapsed() >= interval)
     }
@@ -312,7 +293,11 @@ impl<'a> Coordinator<'a> {
         last: bool,
         starts: &BTreeMap<Partition, LaneStart>,
     ) -> Result<ProgressReport, JobError> {
-        let Taken { closed, watermark, open } = taken;
+        let Taken {
+            closed,
+            watermark,
+            open,
+        } = taken;
         self.partitions = closed.partitions;
         self.counts.add(&closed.counts);
         self.metrics.ticks(&closed.counts);
@@ -322,33 +307,42 @@ impl<'a> Coordinator<'a> {
         self.summary.open_since = open.iter().flatten().map(|window| window.start).min();
         let rows = self.rows(closed.tables)?;
         let closes = rows.iter().any(|rows| !rows.is_empty());
-        let mut committed = None;
-        let mut files = Vec::new();
         if closes || self.worth_a_commit(last) {
-            let epoch = self.committed.as_ref().map_or(Epoch::FIRST, |c| c.epoch.next());
+            let epoch = self
+                .committed
+                .as_ref()
+                .map_or(Epoch::FIRST, |c| c.epoch.next());
+            let mut files = Vec::new();
             for (sink, rows) in self.sinks.iter_mut().zip(rows) {
                 files.extend(sink.stage(epoch, rows)?);
             }
             self.publish(topic, epoch, &files)?;
-            committed = Some(epoch);
             if closes {
                 self.closed_at = Some(self.committed_at);
             }
         }
-        Ok(self.report(watermark, windows, committed, files.len(), starts))
+        Ok(self.report(watermark, windows, starts))
     }
 
     /// The sinks' rows of the closed windows, per output in the order of the windows.
-    fn rows(&self, tables: Vec<(usize, Window, Partition, Table)>) -> Result<Vec<Vec<SinkRows>>, JobError> {
+    fn rows(
+        &self,
+        tables: Vec<(usize, Window, Partition, Table)>,
+    ) -> Result<Vec<Vec<SinkRows>>, JobError> {
         let mut by_window: BTreeMap<(usize, Window), BTreeMap<Partition, Table>> = BTreeMap::new();
         for (at, window, partition, table) in tables {
-            by_window.entry((at, window)).or_default().insert(partition, table);
+            by_window
+                .entry((at, window))
+                .or_default()
+                .insert(partition, table);
         }
         let mut rows: Vec<Vec<SinkRows>> = self.sinks.iter().map(|_| Vec::new()).collect();
         for ((at, window), tables) in by_window {
             // In partition order, so that a float sum is the same on every run.
             let tables = tables.into_values().collect();
-            let batch = self.shared.plan.outputs[at].pipeline.finish(window, tables)?;
+            let batch = self.shared.plan.outputs[at]
+                .pipeline
+                .finish(window, tables)?;
             rows[at].push(SinkRows {
                 row_time: window.row_time(),
                 rows: batch,
@@ -369,11 +363,18 @@ impl<'a> Coordinator<'a> {
 
     fn emitted_by_table(&self) -> BTreeMap<String, Emitted> {
         let outputs = self.shared.plan.outputs.iter().zip(&self.emitted);
-        outputs.map(|(output, &emitted)| (output.table.clone(), Emitted(emitted))).collect()
+        outputs
+            .map(|(output, &emitted)| (output.table.clone(), Emitted(emitted)))
+            .collect()
     }
 
     /// Commits the epoch, then makes its files visible. A restart finishes what a crash leaves undone.
-    fn publish(&mut self, topic: &dyn Topic, epoch: Epoch, files: &[FileEntry]) -> Result<(), JobError> {
+    fn publish(
+        &mut self,
+        topic: &dyn Topic,
+        epoch: Epoch,
+        files: &[FileEntry],
+    ) -> Result<(), JobError> {
         let checkpoint = Checkpoint {
             job: self.name.clone(),
             epoch,
@@ -386,15 +387,24 @@ impl<'a> Coordinator<'a> {
         };
         self.store.commit(&checkpoint)?;
         for (sink, output) in self.sinks.iter().zip(&self.shared.plan.outputs) {
-            let own: Vec<FileEntry> =
-                files.iter().filter(|file| file.table == output.table).cloned().collect();
+            let own: Vec<FileEntry> = files
+                .iter()
+                .filter(|file| file.table == output.table)
+                .cloned()
+                .collect();
             sink.publish(&own)?;
         }
-        topic.commit(&Offsets(self.partitions.iter().map(|(&p, state)| (p, state.next)).collect()));
+        topic.commit(&Offsets(
+            self.partitions
+                .iter()
+                .map(|(&p, state)| (p, state.next))
+                .collect(),
+        ));
         let rows = files.iter().map(|file| file.rows).sum();
         self.metrics.epoch(rows, files.len() as u64);
-        self.summary.epochs += 1;
+        self.summary.epoch = Some(epoch);
         self.summary.rows += rows;
+        self.summary.files += files.len();
         self.committed = Some(checkpoint);
         self.committed_at = Instant::now();
         Ok(())
@@ -404,11 +414,10 @@ impl<'a> Coordinator<'a> {
         &mut self,
         watermark: Watermark,
         open_windows: usize,
-        epoch: Option<Epoch>,
-        files: usize,
         starts: &BTreeMap<Partition, LaneStart>,
     ) -> ProgressReport {
-        let (since, before) = std::mem::replace(&mut self.reported, (Instant::now(), self.counts.read));
+        let (since, before) =
+            std::mem::replace(&mut self.reported, (Instant::now(), self.counts.read));
         let seconds = since.elapsed().as_secs_f64().max(1e-3);
         let done = self.partitions.iter().map(|(partition, state)| {
             let start = starts.get(partition).map_or(0, |start| start.offset);
@@ -422,101 +431,8 @@ impl<'a> Coordinator<'a> {
             rows_written_total: self.summary.rows,
             offsets_done: done.sum(),
             offsets_total: None,
-            epoch,
-            files,
+            epoch: self.summary.epoch,
+            files: self.summary.files,
         }
     }
-}
-
-fn start<'scope>(scope: &'scope Scope<'scope, '_>, workers: Vec<Worker>) -> Workers {
-    let (note, notes) = mpsc::channel();
-    let commands = workers
-        .into_iter()
-        .map(|worker| {
-            // Unbounded in type only: the coordinator has one question out at a time.
-            let (command, commands) = mpsc::channel();
-            let note = note.clone();
-            scope.spawn(move || worker.run(&commands, &note));
-            command
-        })
-        .collect();
-    Workers {
-        commands,
-        notes,
-        waiting: 0,
-        finished: 0,
-    }
-}
-
-impl Workers {
-    fn look(&mut self, now: i64) -> Result<Vec<LaneView>, JobError> {
-        for command in &self.commands {
-            command.send(Command::Look { now }).map_err(|_| self.failure())?;
-        }
-        let mut views = Vec::new();
-        let mut answers = 0;
-        while answers < self.commands.len() {
-            match self.notes.recv().map_err(|_| gone())? {
-                Note::Looked(some) => {
-                    views.extend(some);
-                    answers += 1;
-                }
-                // Said before the question came.
-                Note::Waiting { .. } => {}
-                Note::Failed(error) => return Err(error),
-                Note::Closed(_) => return Err(gone()),
-            }
-        }
-        Ok(views)
-    }
-
-    fn close(
-        &mut self,
-        emitted: &[Watermark],
-        budget_per_partition: Option<u64>,
-    ) -> Result<ClosedTables, JobError> {
-        (self.waiting, self.finished) = (0, 0);
-        let workers = self.commands.len();
-        for command in &self.commands {
-            let close = Command::Close {
-                emitted: emitted.to_vec(),
-                budget_per_partition,
-            };
-            command.send(close).map_err(|_| self.failure())?;
-        }
-        let mut all = ClosedTables::default();
-        let mut answers = 0;
-        while answers < workers {
-            match self.notes.recv().map_err(|_| gone())? {
-                Note::Closed(closed) => {
-                    all.tables.extend(closed.tables);
-                    all.partitions.extend(closed.partitions);
-                    all.counts.add(&closed.counts);
-                    all.open_groups += closed.open_groups;
-                    answers += 1;
-                }
-                // One that has answered already may wait again.
-                Note::Waiting { finished } => {
-                    self.waiting += 1;
-                    self.finished += usize::from(finished);
-                }
-                Note::Failed(error) => return Err(error),
-                Note::Looked(_) => return Err(gone()),
-            }
-        }
-        Ok(all)
-    }
-
-    /// Why a worker no longer listens.
-    fn failure(&self) -> JobError {
-        let failed = self.notes.try_iter().find_map(|note| match note {
-            Note::Failed(error) => Some(error),
-            _ => None,
-        });
-        failed.unwrap_or_else(gone)
-    }
-}
-
-fn gone() -> JobError {
-    JobError::Failed("a worker thread ended without a word; its panic is above".to_string())
 }

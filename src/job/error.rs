@@ -71,7 +71,9 @@ impl From<SinkError> for JobError {
 impl From<CheckpointError> for JobError {
     fn from(error: CheckpointError) -> JobError {
         match error {
-            CheckpointError::Locked(text) | CheckpointError::Damaged(text) => JobError::Mismatch(text),
+            CheckpointError::Locked(text) | CheckpointError::Damaged(text) => {
+                JobError::Mismatch(text)
+            }
             CheckpointError::Io(text) => JobError::NotWritable(text),
         }
     }

@@ -6,13 +6,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray, UInt32Array,
+};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 
 use super::JobError;
 use crate::decode::{Decoder, Format};
-use crate::model::{Counts, FrameRef, NANOS_PER_MILLI, Partition, Reject, RejectReason, Watermark, Window};
+use crate::model::{
+    Counts, FrameRef, NANOS_PER_MILLI, Partition, Reject, RejectReason, Watermark, Window,
+};
 use crate::query::{JobPlan, Output, Table, Tally, Ticks};
 use crate::window::{OpenWindow, Progress};
 
@@ -122,7 +126,11 @@ impl Lane {
 
     /// Distinct keys in open windows.
     pub fn open_groups(&self) -> usize {
-        self.tables.iter().flat_map(BTreeMap::values).map(Table::groups).sum()
+        self.tables
+            .iter()
+            .flat_map(BTreeMap::values)
+            .map(Table::groups)
+            .sum()
     }
 
     /// Takes one frame; a full micro-batch is worked through at once.
@@ -137,8 +145,13 @@ impl Lane {
             self.count_rejects(frame)?;
         }
         if appended {
-            let kafka_time = frame.timestamp_ms.and_then(|ms| ms.checked_mul(NANOS_PER_MILLI));
-            self.frames.push(Frame { offset: frame.offset, kafka_time });
+            let kafka_time = frame
+                .timestamp_ms
+                .and_then(|ms| ms.checked_mul(NANOS_PER_MILLI));
+            self.frames.push(Frame {
+                offset: frame.offset,
+                kafka_time,
+            });
         }
         self.ahead = frame.offset + 1;
         Ok(())
@@ -220,7 +233,9 @@ impl Lane {
         let mut columns: Vec<ArrayRef> = decoded.columns().to_vec();
         let times: TimestampNanosecondArray = frames.iter().map(|frame| frame.kafka_time).collect();
         columns.push(Arc::new(times));
-        columns.push(Arc::new(Int64Array::from_iter_values(0..frames.len() as i64)));
+        columns.push(Arc::new(Int64Array::from_iter_values(
+            0..frames.len() as i64,
+        )));
         RecordBatch::try_new(Arc::clone(&self.shared.frames), columns)
             .map_err(|error| JobError::Failed(format!("a micro-batch does not fit: {error}")))
     }
@@ -342,7 +357,9 @@ impl Lane {
             };
             let table = match self.tables[at].entry(share.window) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::btree_map::Entry::Vacant(entry) => entry.insert(output.pipeline.table()?),
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    entry.insert(output.pipeline.table()?)
+                }
             };
             output.pipeline.update(table, &input, &mut self.scratch)?;
         }
@@ -383,11 +400,21 @@ impl Lane {
                 continue;
             }
             counts.in_windows += 1;
-            if shares.get(current).is_none_or(|share| share.window != window) {
-                current = shares.iter().position(|share| share.window == window).unwrap_or_else(|| {
-                    shares.push(Share { window, first_frame: frame, rows: Vec::new() });
-                    shares.len() - 1
-                });
+            if shares
+                .get(current)
+                .is_none_or(|share| share.window != window)
+            {
+                current = shares
+                    .iter()
+                    .position(|share| share.window == window)
+                    .unwrap_or_else(|| {
+                        shares.push(Share {
+                            window,
+                            first_frame: frame,
+                            rows: Vec::new(),
+                        });
+                        shares.len() - 1
+                    });
             }
             shares[current].rows.push(row as u32);
         }

@@ -9,6 +9,7 @@ mod lane;
 pub mod progress;
 mod start;
 mod worker;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ pub use progress::ProgressReport;
 
 use crate::checkpoint::CheckpointStore;
 use crate::metrics::ingest::IngestMetrics;
-use crate::model::{Counts, Partition};
+use crate::model::{Counts, Epoch, Partition};
 use crate::query::JobPlan;
 use crate::source::Topic;
 
@@ -73,10 +74,12 @@ pub struct JobSpec {
 /// How a run ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Commits of this run.
-    pub epochs: u64,
+    /// The last commit of this run; `None`: nothing was new.
+    pub epoch: Option<Epoch>,
     /// Rows that this run published.
     pub rows: u64,
+    /// Files that this run published.
+    pub files: usize,
     /// What became of the ticks since the job's first epoch.
     pub counts: Counts,
     /// Windows that stay open, and the start of the earliest, nanoseconds since 1970 UTC.
@@ -105,8 +108,13 @@ pub fn run(
     if let Some(checkpoint) = &checkpoint {
         start::check_meaning(&spec, checkpoint)?;
     }
-    let sinks = epoch::open_sinks(&spec, checkpoint.as_ref())?;
+    let sinks = start::open_sinks(&spec, checkpoint.as_ref())?;
     let bounds = topic.bounds()?;
     let starts = start::starts(&spec, topic.name(), checkpoint.as_ref(), &bounds)?;
-    epoch::Coordinator::new(spec, &mut store, sinks, checkpoint).run(topic, &bounds, &starts, on_progress)
+    epoch::Coordinator::new(spec, &mut store, sinks, checkpoint).run(
+        topic,
+        &bounds,
+        &starts,
+        on_progress,
+    )
 }

@@ -1,26 +1,33 @@
-//! What a running job tells the person who watches it.
+//! What a running job says of itself, for a person to see.
 
 use crate::model::{Epoch, Watermark};
 
-/// How far a job is.
+/// Where a job stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProgressReport {
-    /// Ticks read since the job's first epoch.
+    /// Ticks read since the start.
     pub ticks_total: u64,
-    /// Ticks read a second, since the last report.
+    /// Ticks read per second, lately.
     pub ticks_per_second: f64,
-    /// Windows that end at or before this are closed.
+    /// The global watermark.
     pub watermark: Watermark,
     /// Windows that are open.
     pub open_windows: usize,
-    /// Rows that this run published.
+    /// Rows published since the start.
     pub rows_written_total: u64,
-    /// Offsets read, over all partitions, since this run began.
+    /// Messages read since the start.
     pub offsets_done: u64,
-    /// Offsets to read in a bounded run.
+    /// Messages to read since the start, those read included; `None`: not known.
     pub offsets_total: Option<u64>,
-    /// The commit that this report is of; `None`: nothing was committed.
+    /// The last commit; `None`: none yet.
     pub epoch: Option<Epoch>,
-    /// Files that the commit published.
+    /// Files published since the start.
     pub files: usize,
+}
+
+impl ProgressReport {
+    /// Messages that are still to be read; `None`: not known.
+    pub fn lag(&self) -> Option<u64> {
+        Some(self.offsets_total?.saturating_sub(self.offsets_done))
+    }
 }

@@ -1,12 +1,15 @@
-//! Where a job begins: at its checkpoint's replay points, or where the options say.
+//! Where a job begins: with its sinks as the last commit left them, at its checkpoint's replay points, or
+//! where the options say.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::{JobError, JobSpec, StartAt};
 use super::lane::LaneStart;
-use crate::checkpoint::Checkpoint;
+use super::{JobError, JobSpec, StartAt};
+use crate::checkpoint::{Checkpoint, FileEntry};
 use crate::model::{Partition, Watermark};
 use crate::query::{Change, compare};
+use crate::sink::{Compression, ParquetOptions, ParquetSink};
 use crate::source::Bounds;
 
 /// Refuses a checkpoint of another query; says what an edited one does.
@@ -63,7 +66,10 @@ pub fn starts(
             None => start,
             Some(lost) => {
                 gone.push(lost);
-                LaneStart { offset: bounds.low, ..fresh(bounds.low) }
+                LaneStart {
+                    offset: bounds.low,
+                    ..fresh(bounds.low)
+                }
             }
         };
         starts.insert(partition, start);
@@ -110,5 +116,52 @@ fn first_offset(spec: &JobSpec, partition: Partition, bounds: Bounds) -> Result<
                 "startingOffsets names no offset for partition {partition}; it must name all of the topic's"
             ))),
         },
+    }
+}
+
+/// Opens every output's sink, and finishes or undoes what an earlier run left.
+pub fn open_sinks(
+    spec: &JobSpec,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<Vec<ParquetSink>, JobError> {
+    spec.plan
+        .outputs
+        .iter()
+        .map(|output| {
+            let options = ParquetOptions {
+                table: output.table.clone(),
+                job: spec.name.clone(),
+                path: output.sink.path.clone(),
+                time_pattern: output.sink.time_pattern.clone(),
+                compression: compression(output.sink.compression),
+                row_group_bytes: output.sink.row_group_bytes,
+                filename_prefix: output.sink.filename_prefix.clone(),
+                sort_columns: output.sort_columns.clone(),
+            };
+            let sink = ParquetSink::open(options, Arc::clone(&output.schema))?;
+            if checkpoint.is_none() && sink.has_published()? {
+                return Err(JobError::Mismatch(format!(
+                    "{} holds Parquet files, but {} holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had",
+                    output.sink.path.display(),
+                    spec.checkpoint_dir.display()
+                )));
+            }
+            let files = checkpoint.map_or(&[][..], |checkpoint| &checkpoint.files);
+            let files: Vec<FileEntry> =
+                files.iter().filter(|file| file.table == output.table).cloned().collect();
+            sink.recover(&files)?;
+            Ok(sink)
+        })
+        .collect()
+}
+
+fn compression(named: crate::query::sql::ParquetCompression) -> Compression {
+    use crate::query::sql::ParquetCompression::*;
+    match named {
+        Uncompressed => Compression::Uncompressed,
+        Snappy => Compression::Snappy,
+        Gzip => Compression::Gzip,
+        Zstd => Compression::Zstd,
+        Lz4 => Compression::Lz4,
     }
 }

@@ -105,7 +105,9 @@ impl Member {
             Quiet::Finished
         } else if self.caught_up && !self.spoke {
             Quiet::Silent
-        } else if self.caught_up && idle.is_some_and(|idle| now.saturating_sub(self.last_frame) >= idle) {
+        } else if self.caught_up
+            && idle.is_some_and(|idle| now.saturating_sub(self.last_frame) >= idle)
+        {
             Quiet::Idle
         } else {
             Quiet::Active
@@ -136,7 +138,11 @@ impl Worker {
         }
     }
 
-    fn serve(&mut self, commands: &Receiver<Command>, notes: &Sender<Note>) -> Result<(), JobError> {
+    fn serve(
+        &mut self,
+        commands: &Receiver<Command>,
+        notes: &Sender<Note>,
+    ) -> Result<(), JobError> {
         let mut told = false;
         loop {
             let finished = self.members.values().all(Member::finished);
@@ -166,20 +172,27 @@ impl Worker {
                         return Ok(());
                     }
                     match commands.recv() {
-                        Ok(Command::Close { emitted, budget_per_partition }) => {
+                        Ok(Command::Close {
+                            emitted,
+                            budget_per_partition,
+                        }) => {
                             let partitions = self.members.len() as u64;
                             self.budget = budget_per_partition.map(|each| each * partitions);
                             told = false;
                             Note::Closed(self.close(&emitted))
                         }
                         Ok(Command::Look { .. }) => {
-                            return Err(JobError::Failed("asked twice without an answer between".into()));
+                            return Err(JobError::Failed(
+                                "asked twice without an answer between".into(),
+                            ));
                         }
                         Err(_) => return Ok(()),
                     }
                 }
                 Some(Command::Close { .. }) => {
-                    return Err(JobError::Failed("told to close without being asked first".into()));
+                    return Err(JobError::Failed(
+                        "told to close without being asked first".into(),
+                    ));
                 }
             };
             if notes.send(note).is_err() {
@@ -190,7 +203,9 @@ impl Worker {
 
     /// One poll, and the work on what it brought.
     fn read(&mut self) -> Result<(), JobError> {
-        let limit = self.budget.map_or(POLL_FRAMES, |left| left.min(POLL_FRAMES as u64) as usize);
+        let limit = self
+            .budget
+            .map_or(POLL_FRAMES, |left| left.min(POLL_FRAMES as u64) as usize);
         let members = &mut self.members;
         let clock = self.clock;
         let mut failed = None;
@@ -229,7 +244,9 @@ impl Worker {
                         watermark: progress.watermark(),
                         quiet: member.quiet(now, idle),
                     },
-                    open: (0..outputs).map(|at| progress.open_windows(at).collect()).collect(),
+                    open: (0..outputs)
+                        .map(|at| progress.open_windows(at).collect())
+                        .collect(),
                 })
             })
             .collect()
@@ -239,7 +256,9 @@ impl Worker {
         let mut closed = ClosedTables::default();
         for (&partition, member) in &mut self.members {
             let tables = member.lane.close(emitted).into_iter();
-            closed.tables.extend(tables.map(|(at, window, table)| (at, window, partition, table)));
+            closed
+                .tables
+                .extend(tables.map(|(at, window, table)| (at, window, partition, table)));
             closed.counts.add(&member.lane.take_counts());
             closed.open_groups += member.lane.open_groups();
             let progress = member.lane.progress();
@@ -258,7 +277,11 @@ impl Worker {
     }
 }
 
-fn take(members: &mut BTreeMap<Partition, Member>, event: Event<'_>, clock: fn() -> i64) -> Result<(), JobError> {
+fn take(
+    members: &mut BTreeMap<Partition, Member>,
+    event: Event<'_>,
+    clock: fn() -> i64,
+) -> Result<(), JobError> {
     match event {
         Event::Frame(frame) => {
             let Some(member) = members.get_mut(&frame.partition) else {

@@ -38,7 +38,9 @@ impl IngestMetrics {
         self.ticks_filtered.inc_by(counts.filtered);
         self.ticks_late.inc_by(counts.late);
         for (&reason, &ticks) in &counts.rejected {
-            let label = Reason { reason: reason.label() };
+            let label = Reason {
+                reason: reason.label(),
+            };
             self.ticks_rejected.get_or_create(&label).inc_by(ticks);
         }
     }
@@ -52,27 +54,52 @@ impl IngestMetrics {
 
     /// What stays open after an epoch, and up to where windows are closed.
     pub fn open(&self, windows: usize, groups: usize, watermark: Watermark) {
-        self.open_windows.set(i64::try_from(windows).unwrap_or(i64::MAX));
-        self.open_groups.set(i64::try_from(groups).unwrap_or(i64::MAX));
+        self.open_windows
+            .set(i64::try_from(windows).unwrap_or(i64::MAX));
+        self.open_groups
+            .set(i64::try_from(groups).unwrap_or(i64::MAX));
         if watermark != Watermark::NONE {
-            self.watermark_seconds.set(watermark.0.div_euclid(crate::model::NANOS_PER_SECOND));
+            self.watermark_seconds
+                .set(watermark.0.div_euclid(crate::model::NANOS_PER_SECOND));
         }
     }
 
     /// Names the metrics in a registry, as the text format shows them.
     pub fn register(&self, registry: &mut Registry) {
         for reason in RejectReason::ALL {
-            let label = Reason { reason: reason.label() };
+            let label = Reason {
+                reason: reason.label(),
+            };
             drop(self.ticks_rejected.get_or_create(&label));
         }
         let counters = [
             ("stockpulse_job_ticks_read", "Ticks read", &self.ticks_read),
-            ("stockpulse_job_ticks_in_windows", "Ticks aggregated into a window", &self.ticks_in_windows),
-            ("stockpulse_job_ticks_filtered", "Ticks that the SQL's conditions left out", &self.ticks_filtered),
-            ("stockpulse_job_ticks_late", "Ticks whose window had closed", &self.ticks_late),
+            (
+                "stockpulse_job_ticks_in_windows",
+                "Ticks aggregated into a window",
+                &self.ticks_in_windows,
+            ),
+            (
+                "stockpulse_job_ticks_filtered",
+                "Ticks that the SQL's conditions left out",
+                &self.ticks_filtered,
+            ),
+            (
+                "stockpulse_job_ticks_late",
+                "Ticks whose window had closed",
+                &self.ticks_late,
+            ),
             ("stockpulse_job_epochs", "Commits", &self.epochs),
-            ("stockpulse_job_rows_published", "Rows made visible to readers", &self.rows_published),
-            ("stockpulse_job_files_published", "Files made visible to readers", &self.files_published),
+            (
+                "stockpulse_job_rows_published",
+                "Rows made visible to readers",
+                &self.rows_published,
+            ),
+            (
+                "stockpulse_job_files_published",
+                "Files made visible to readers",
+                &self.files_published,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
@@ -83,8 +110,16 @@ impl IngestMetrics {
             self.ticks_rejected.clone(),
         );
         let gauges = [
-            ("stockpulse_job_open_windows", "Windows that are open", &self.open_windows),
-            ("stockpulse_job_open_groups", "Distinct keys in open windows", &self.open_groups),
+            (
+                "stockpulse_job_open_windows",
+                "Windows that are open",
+                &self.open_windows,
+            ),
+            (
+                "stockpulse_job_open_groups",
+                "Distinct keys in open windows",
+                &self.open_groups,
+            ),
             (
                 "stockpulse_job_watermark_seconds",
                 "Windows that end at or before this are closed; seconds since 1970 UTC",

@@ -54,7 +54,10 @@ pub fn launch(
     let plan = JobPlan::new(sql).map_err(LaunchError::Sql)?;
     let source = &plan.source.options;
     let kafka = options.kafka(&source.bootstrap_servers, &source.kafka_properties());
-    let group = source.group_id.clone().unwrap_or_else(|| format!("stockpulse-{}", options.name));
+    let group = source
+        .group_id
+        .clone()
+        .unwrap_or_else(|| format!("stockpulse-{}", options.name));
     let start = start_at(options, &source.topic, source.source_offset)?;
     let checkpoint_dir = checkpoint_dir(options, &plan)?;
     // Before Kafka, so that a folder that cannot be written is not found out about only later.
@@ -95,7 +98,9 @@ fn start_at(
 ) -> Result<StartAt, LaunchError> {
     match (&options.starting_offsets, in_sql) {
         (Some(StartingOffsets::Earliest), _) => Ok(StartAt::Earliest),
-        (Some(StartingOffsets::Latest), _) | (None, Some(SourceOffset::Latest)) => Ok(StartAt::Latest),
+        (Some(StartingOffsets::Latest), _) | (None, Some(SourceOffset::Latest)) => {
+            Ok(StartAt::Latest)
+        }
         (None, _) => Ok(StartAt::Earliest),
         (Some(StartingOffsets::Map(topics)), _) => match topics.get(topic) {
             Some(offsets) => Ok(StartAt::Offsets(offsets.clone())),

@@ -1,6 +1,6 @@
 //! spark-submit's command line: reads the configuration and the SQL file, then starts the job.
 //!
-//! [`run`] is `stockpulse-ingest`; [`launch`] plans the SQL and runs it; [`progress`] shows how it gets on.
+//! [`run`] is `stockpulse-ingest`; [`progress`] shows how a job gets on.
 
 pub mod launch;
 pub mod progress;
@@ -11,16 +11,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chrono::DateTime;
+use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{debug, info, warn};
 
-use crate::config::command_line;
 use crate::config::env::load_dotenv;
 use crate::config::ingest::args::IngestArgs;
 use crate::config::ingest::{IngestOptions, Trigger, UsageError, read_properties_file};
 use crate::config::log::init_logging;
-use crate::job::{ProgressReport, Summary};
+use crate::job::Summary;
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::Exit;
 use crate::query::sql::SqlFile;
@@ -31,7 +30,17 @@ pub fn run() -> ExitCode {
     if let Err(message) = load_dotenv() {
         return refuse(Exit::Usage, &message);
     }
-    let args = command_line::parse::<IngestArgs>();
+    let args = match IngestArgs::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Deliberately: nothing can be done when standard error is gone.
+            let _ = error.print();
+            return match error.use_stderr() {
+                true => Exit::Usage.into(),
+                false => Exit::Done.into(),
+            };
+        }
+    };
     let (options, warnings) = match resolve(args) {
         Ok(resolved) => resolved,
         Err(error) => {
@@ -61,7 +70,7 @@ pub fn run() -> ExitCode {
                     statement.span().start.line
                 );
             }
-            start(&options, &sql)
+            start(options, sql)
         }
         Err(message) => refuse(Exit::SqlRefused, &message),
     }
@@ -87,80 +96,93 @@ fn read_sql(options: &IngestOptions) -> Result<SqlFile, String> {
     SqlFile::parse(&path.display().to_string(), &text, &lookup).map_err(|faults| faults.to_string())
 }
 
-/// Runs the job until it is done or a signal stops it, and shows how it gets on.
-fn start(options: &IngestOptions, sql: &SqlFile) -> ExitCode {
+/// Runs the job until it is done, or a signal stops it after a last commit; a second signal ends the
+/// process at once.
+fn start(options: IngestOptions, sql: SqlFile) -> ExitCode {
     let stop = Arc::new(AtomicBool::new(false));
-    if let Err(error) = stop_on_signal(Arc::clone(&stop)) {
-        return refuse(Exit::Failed, &format!("cannot listen to signals: {error}"));
+    if let Err(error) = stop_on_signals(&stop) {
+        return refuse(Exit::Failed, &format!("cannot listen for signals: {error}"));
     }
     let kind = match options.trigger {
         Trigger::AvailableNow => ProgressKind::AvailableNow,
         Trigger::ProcessingTime(_) => ProgressKind::Continuous,
     };
     let mut progress = Progress::new(kind, std::io::stderr().is_terminal());
-    let mut show = |report: &ProgressReport| progress.update(report);
     let metrics = IngestMetrics::default();
-    let ended = launch::launch(options, sql, &stop, &metrics, &mut show);
+    let ended = launch::launch(&options, &sql, &stop, &metrics, &mut |report| {
+        progress.update(report)
+    });
     progress.finish();
     match ended {
         Ok(Some(summary)) => {
-            info!("{}", summary_line(&summary));
+            info!("{}", farewell(&summary));
             Exit::Done.into()
         }
         Ok(None) => {
-            info!("stopped before there was a topic to read");
+            info!("stopped before the topic was there");
             Exit::Done.into()
         }
         Err(error) => refuse(error.exit(), &error.to_string()),
     }
 }
 
-/// SIGINT or SIGTERM sets `stop`, for a last commit; a second one ends the process at once, which loses
-/// nothing: the next start goes on from the last commit.
-fn stop_on_signal(stop: Arc<AtomicBool>) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut signals = {
-        let _context = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
-    };
-    let wait = async move || {
-        tokio::select! {
-            _ = signals.0.recv() => {}
-            _ = signals.1.recv() => {}
-        }
-    };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let mut wait = wait;
-        runtime.block_on(wait());
-        info!("stopping after a last commit; a second signal stops at once");
-        stop.store(true, Ordering::Relaxed);
-        runtime.block_on(wait());
-        std::process::exit(Exit::Failed.code().into());
-    })?;
-    Ok(())
-}
-
-fn summary_line(summary: &Summary) -> String {
+/// What a run did, with what it left open.
+fn farewell(summary: &Summary) -> String {
     let counts = &summary.counts;
+    let rejected: Vec<String> = counts
+        .rejected
+        .iter()
+        .map(|(reason, ticks)| format!("{ticks} {}", reason.label()))
+        .collect();
+    let rejected = match rejected.is_empty() {
+        true => "0 rejected".to_owned(),
+        false => format!("{} rejected ({})", counts.rejected(), rejected.join(", ")),
+    };
     let open = match summary.open_since {
-        Some(since) => format!(
-            "{} windows are still open, the first since {} UTC",
-            summary.open_windows,
-            DateTime::from_timestamp_nanos(since).format("%Y-%m-%d %H:%M:%S")
-        ),
         None => "no window is open".to_owned(),
+        Some(since) => format!(
+            "{} windows stay open for the next run, the first since {}",
+            summary.open_windows,
+            chrono::DateTime::from_timestamp_nanos(since).format("%Y-%m-%d %H:%M:%S UTC")
+        ),
     };
     format!(
-        "{} rows written in {} epochs; since the first epoch {} ticks were read: {} in windows, {} filtered, \
-         {} late, {} rejected; {open}",
-        summary.rows,
-        summary.epochs,
-        counts.read,
-        counts.in_windows,
-        counts.filtered,
-        counts.late,
-        counts.rejected()
+        "done: {} rows in {} files written by this run; since the job began {} ticks read, {} in windows, {} filtered, {} late, {rejected}; {open}",
+        summary.rows, summary.files, counts.read, counts.in_windows, counts.filtered, counts.late
     )
+}
+
+fn stop_on_signals(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (mut interrupted, mut terminated) = {
+        let _entered = runtime.enter();
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        )
+    };
+    let stop = Arc::clone(stop);
+    let listen = move || {
+        runtime.block_on(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupted.recv() => {}
+                    _ = terminated.recv() => {}
+                }
+                if stop.swap(true, Ordering::Relaxed) {
+                    eprintln!("stopped at once; the next run goes on from the last commit");
+                    std::process::exit(i32::from(Exit::Failed.code()));
+                }
+                info!("stopping after a last commit; once more stops at once");
+            }
+        });
+    };
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(listen)?;
+    Ok(())
 }
 
 fn refuse(exit: Exit, message: &str) -> ExitCode {

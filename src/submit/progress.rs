@@ -7,7 +7,7 @@ use chrono::DateTime;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::info;
 
-use crate::job::ProgressReport;
+use crate::job::progress::ProgressReport;
 use crate::model::{Epoch, Watermark};
 
 /// How often the terminal is drawn again at most, times a second.
@@ -26,9 +26,10 @@ pub enum ProgressKind {
 
 /// Shows the reports of one run on standard error.
 pub struct Progress {
-    /// `None`: not a terminal, or finished.
+    /// `None`: not a terminal.
     bar: Option<ProgressBar>,
-    is_terminal: bool,
+    /// The commit that was last logged.
+    logged: Option<Epoch>,
 }
 
 impl Progress {
@@ -40,7 +41,7 @@ impl Progress {
             bar.enable_steady_tick(STEADY_TICK);
             bar
         });
-        Progress { bar, is_terminal }
+        Progress { bar, logged: None }
     }
 
     /// Shows where the run stands now.
@@ -51,10 +52,9 @@ impl Progress {
             }
             bar.set_position(report.offsets_done);
             bar.set_message(status_line(report));
-        } else if let Some(epoch) = report.epoch
-            && !self.is_terminal
-        {
-            info!("{}", commit_line(epoch, report));
+        } else if report.epoch.is_some() && report.epoch != self.logged {
+            self.logged = report.epoch;
+            info!("{}", commit_line(report));
         }
     }
 
@@ -91,20 +91,21 @@ fn status_line(report: &ProgressReport) -> String {
         counted(report.open_windows as u64, "window"),
         counted(report.rows_written_total, "row"),
     );
-    if let Some(total) = report.offsets_total {
-        let behind = total.saturating_sub(report.offsets_done);
+    if let Some(lag) = report.lag() {
         // Writing to a String cannot fail.
-        let _ = write!(line, " | {} behind", counted(behind, "message"));
+        let _ = write!(line, " | {} behind", counted(lag, "message"));
     }
     line
 }
 
 /// What a commit did.
-fn commit_line(epoch: Epoch, report: &ProgressReport) -> String {
+fn commit_line(report: &ProgressReport) -> String {
+    let epoch = report.epoch.map_or(0, |Epoch(number)| number);
     format!(
-        "epoch {epoch} is committed: {} published; {} so far | {}",
-        counted(report.files as u64, "file"),
+        "epoch {epoch} is committed: {} read, {} in {} written so far; {}",
         counted(report.ticks_total, "tick"),
+        counted(report.rows_written_total, "row"),
+        counted(report.files as u64, "file"),
         status_line(report)
     )
 }
@@ -159,7 +160,7 @@ mod tests {
     #[test]
     fn lines_read_well() {
         expect!["40,322 ticks/s | watermark 2019-12-05 06:18:11 | 1 window open | 2,469 rows written | 100 messages behind"].assert_eq(&status_line(&report()));
-        expect!["epoch 7 is committed: 1,234,567 ticks read, 2,469 rows in 3 files written so far; 40,322 ticks/s | watermark 2019-12-05 06:18:11 | 1 window open | 2,469 rows written | 100 messages behind"].assert_eq(&commit_line(Epoch(7), &report()));
+        expect!["epoch 7 is committed: 1,234,567 ticks read, 2,469 rows in 3 files written so far; 40,322 ticks/s | watermark 2019-12-05 06:18:11 | 1 window open | 2,469 rows written | 100 messages behind"].assert_eq(&commit_line(&report()));
         let nothing = ProgressReport {
             ticks_total: 0,
             ticks_per_second: f64::NAN,
@@ -171,7 +172,8 @@ mod tests {
             epoch: None,
             files: 0,
         };
-        expect!["0 ticks/s | watermark none yet | 0 windows open | 0 rows written"].assert_eq(&status_line(&nothing));
+        expect!["0 ticks/s | watermark none yet | 0 windows open | 0 rows written"]
+            .assert_eq(&status_line(&nothing));
     }
 
     #[test]

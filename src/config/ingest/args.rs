@@ -8,9 +8,8 @@ const AFTER_HELP: &str = "\
 Properties (--conf, or the properties file):
   spark.sql.streaming.checkpointLocation   where checkpoints are kept (default: beside the data)
   spark.stockpulse.trigger                 availableNow, or a time such as 1 second (the default)
-  spark.stockpulse.startingOffsets         earliest, latest, or {\"topic\":{\"0\":23,\"1\":-2}}; -2 is
-                                           earliest, -1 latest. Without a checkpoint only. (default: as
-                                           the SQL file's source.offset, else earliest)
+  spark.stockpulse.startingOffsets         earliest (default), latest, or {\"topic\":{\"0\":23,\"1\":-2}};
+                                           -2 is earliest, -1 latest; without a checkpoint only
   spark.stockpulse.maxOffsetsPerTrigger    messages that one trigger reads at most (default: no limit)
   spark.stockpulse.failOnDataLoss          refuse to start when needed offsets are gone (default: true)
   spark.stockpulse.maxFutureSkew           event times further than this in the future of their Kafka

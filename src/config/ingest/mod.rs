@@ -45,8 +45,7 @@ pub struct IngestOptions {
     pub checkpoint_location: Option<PathBuf>,
     /// When micro-batches are committed, and whether the run ends.
     pub trigger: Trigger,
-    /// Where reading starts when there is no checkpoint; `None`: as the SQL file's `source.offset` says,
-    /// else at the beginning.
+    /// Where reading starts when there is no checkpoint.
     pub starting_offsets: Option<StartingOffsets>,
     /// Messages that one trigger reads at most; `None`: no limit.
     pub max_offsets_per_trigger: Option<u64>,
@@ -97,8 +96,7 @@ impl IngestOptions {
             sql_path: args.sql,
             checkpoint_location: properties.read(known::CHECKPOINT_LOCATION, values::local_path)?,
             trigger,
-            starting_offsets: properties
-                .read(known::STARTING_OFFSETS, values::starting_offsets)?,
+            starting_offsets: properties.read(known::STARTING_OFFSETS, values::starting_offsets)?,
             max_offsets_per_trigger: properties.read(known::MAX_OFFSETS, values::positive)?,
             fail_on_data_loss: properties
                 .read(known::FAIL_ON_DATA_LOSS, values::boolean)?
@@ -117,12 +115,12 @@ impl IngestOptions {
         Ok((options, warnings))
     }
 
-    /// The options of a job that no command line names: everything else is the default.
-    pub fn for_demo(name: &str, threads: usize, trigger: Trigger) -> IngestOptions {
+    /// The options of a job that has no command line.
+    pub fn plain(name: &str, threads: usize, trigger: Trigger) -> IngestOptions {
         IngestOptions {
             name: name.to_owned(),
-            threads: threads.max(1),
-            sql_path: PathBuf::from(format!("{name}.sql")),
+            threads,
+            sql_path: PathBuf::new(),
             checkpoint_location: None,
             trigger,
             starting_offsets: None,
@@ -182,17 +180,13 @@ impl IngestOptions {
             Some(path) => path.display().to_string(),
             None => "beside the data".to_owned(),
         };
-        let starting_offsets = match &self.starting_offsets {
-            Some(offsets) => format!("{offsets:?}"),
-            None => "as the SQL file says".to_owned(),
-        };
         format!(
             "sql file                {}\n\
              name                    {}\n\
              master                  local[{}]\n\
              checkpointLocation      {checkpoint}\n\
              trigger                 {:?}\n\
-             startingOffsets         {starting_offsets}\n\
+             startingOffsets         {:?}\n\
              maxOffsetsPerTrigger    {:?}\n\
              failOnDataLoss          {}\n\
              maxFutureSkew           {:?}\n\
@@ -203,6 +197,7 @@ impl IngestOptions {
             self.name,
             self.threads,
             self.trigger,
+            self.starting_offsets,
             self.max_offsets_per_trigger,
             self.fail_on_data_loss,
             self.max_future_skew,

@@ -17,6 +17,9 @@ const TOPIC_NAME_MAX: usize = 249;
 /// Word in the symbol list for every symbol of the simulated feed.
 pub const ALL_SYMBOLS: &str = "all";
 
+/// Finnhub's WebSocket.
+pub const DEFAULT_FINNHUB_URL: &str = "wss://ws.finnhub.io";
+
 /// Market ticks of a feed to a Kafka topic, one message a frame, keyed by symbol.
 ///
 /// Exit codes: 0 done or stopped by a signal with everything delivered, 2 wrong usage, 4 Kafka cannot
@@ -104,7 +107,7 @@ pub struct ProducerArgs {
         long,
         env = "FINNHUB_URL",
         value_name = "URL",
-        default_value = "wss://ws.finnhub.io"
+        default_value = DEFAULT_FINNHUB_URL
     )]
     pub finnhub_url: String,
 

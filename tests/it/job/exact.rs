@@ -1,6 +1,8 @@
 //! Real trades give the candles that another project computed from them, however the run is cut.
 
-use super::harness::{Bench, Regime, assert_recorded_candles, counts, listing, recorded_frames, topic};
+use super::harness::{
+    Bench, Regime, assert_recorded_candles, counts, listing, recorded_frames, topic,
+};
 
 pub const OHLC: &str = include_str!("../../../sql/ohlc.sql");
 
@@ -12,14 +14,22 @@ fn recorded_trades_give_the_recorded_candles() {
         let topic = topic(&frames, partitions, |_| partitions / 2);
         for threads in [1, 2, 4] {
             for micro_batch_frames in [97, 100_000] {
-                let regime = Regime { threads, micro_batch_frames, ..Regime::default() };
+                let regime = Regime {
+                    threads,
+                    micro_batch_frames,
+                    ..Regime::default()
+                };
                 let what = format!("{partitions} partitions, {regime:?}");
                 let bench = Bench::new(OHLC);
                 let summary = bench.run(&topic, &regime).unwrap();
                 assert_recorded_candles(&bench.rows(), &what);
                 assert_eq!(summary.open_windows, 0, "{what}");
                 assert_eq!(counts(&summary).get("in_windows"), Some(&12_477), "{what}");
-                assert!(listing(&bench.table()).iter().all(|file| file.ends_with(".parquet")));
+                assert!(
+                    listing(&bench.table())
+                        .iter()
+                        .all(|file| file.ends_with(".parquet"))
+                );
             }
         }
     }
@@ -33,10 +43,17 @@ fn a_symbol_spread_over_partitions_gives_the_same_candles() {
         let topic = topic(&frames, partitions, |number| deal[number]);
         for threads in [1, 4] {
             for max_offsets_per_trigger in [None, Some(500)] {
-                let regime = Regime { threads, max_offsets_per_trigger, ..Regime::default() };
+                let regime = Regime {
+                    threads,
+                    max_offsets_per_trigger,
+                    ..Regime::default()
+                };
                 let bench = Bench::new(OHLC);
                 bench.run(&topic, &regime).unwrap();
-                assert_recorded_candles(&bench.rows(), &format!("{partitions} partitions, {regime:?}"));
+                assert_recorded_candles(
+                    &bench.rows(),
+                    &format!("{partitions} partitions, {regime:?}"),
+                );
             }
         }
     }
@@ -48,7 +65,11 @@ fn deal_apart(frames: &[Vec<u8>], partitions: i32) -> Vec<i32> {
     let mut last = (0, 0);
     let deal = frames.iter().map(|frame| {
         let frame: serde_json::Value = serde_json::from_slice(frame).unwrap();
-        let times = frame["data"].as_array().unwrap().iter().map(|tick| tick["t"].as_i64().unwrap());
+        let times = frame["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|tick| tick["t"].as_i64().unwrap());
         let times: Vec<i64> = times.collect();
         let (partition, before) = last;
         let partition = match times[0] == before {

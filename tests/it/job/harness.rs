@@ -10,7 +10,9 @@ use std::time::Duration;
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{Float64Type, Int64Type, TimestampNanosecondType};
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
-use stockpulse::job::{JobError, JobSpec, MICRO_BATCH_FRAMES, ProgressReport, StartAt, Summary, wall_clock};
+use stockpulse::job::{
+    JobError, JobSpec, MICRO_BATCH_FRAMES, ProgressReport, StartAt, Summary, wall_clock,
+};
 use stockpulse::metrics::ingest::IngestMetrics;
 use stockpulse::query::JobPlan;
 use stockpulse::query::sql::SqlFile;
@@ -62,7 +64,8 @@ impl Bench {
     pub fn spec_at(&self, regime: &Regime, clock: fn() -> i64) -> Result<JobSpec, String> {
         let table = self.table().display().to_string();
         let lookup = |name: &str| (name == "CANDLES_PATH").then(|| table.clone());
-        let file = SqlFile::parse("job.sql", &self.sql, &lookup).map_err(|faults| faults.to_string())?;
+        let file =
+            SqlFile::parse("job.sql", &self.sql, &lookup).map_err(|faults| faults.to_string())?;
         let plan = JobPlan::new(&file).map_err(|faults| faults.to_string())?;
         Ok(JobSpec {
             name: "ohlc".to_string(),
@@ -105,20 +108,32 @@ impl Bench {
 
     /// The table's rows as text, one a line, in the order of symbol and window.
     pub fn rows(&self) -> Vec<String> {
-        read_rows(&self.table(), "SELECT * FROM t ORDER BY symbol, window_start")
+        read_rows(
+            &self.table(),
+            "SELECT * FROM t ORDER BY symbol, window_start",
+        )
     }
 }
 
 /// The rows of a query over a table's folder as text: `a,b,c`.
 pub fn read_rows(table: &Path, query: &str) -> Vec<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let batches: Vec<RecordBatch> = runtime.block_on(async {
         let context = SessionContext::new();
         let path = format!("{}/", table.display());
-        context.register_parquet("t", path, ParquetReadOptions::default()).await.unwrap();
+        context
+            .register_parquet("t", path, ParquetReadOptions::default())
+            .await
+            .unwrap();
         context.sql(query).await.unwrap().collect().await.unwrap()
     });
-    batches.iter().flat_map(|batch| (0..batch.num_rows()).map(|row| row_text(batch, row))).collect()
+    batches
+        .iter()
+        .flat_map(|batch| (0..batch.num_rows()).map(|row| row_text(batch, row)))
+        .collect()
 }
 
 fn row_text(batch: &RecordBatch, row: usize) -> String {
@@ -138,7 +153,12 @@ fn row_text(batch: &RecordBatch, row: usize) -> String {
         }
         datafusion::arrow::util::display::array_value_to_string(column, row).unwrap()
     };
-    batch.columns().iter().map(|column| cell(column.as_ref())).collect::<Vec<_>>().join(",")
+    batch
+        .columns()
+        .iter()
+        .map(|column| cell(column.as_ref()))
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// The recorded frames, in the order of the exchange.
@@ -146,7 +166,9 @@ pub fn recorded_frames() -> Vec<Vec<u8>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/xrpeth_ticks.ndjson.gz");
     let mut text = String::new();
     let file = std::fs::File::open(path).unwrap();
-    flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
+    flate2::read::GzDecoder::new(file)
+        .read_to_string(&mut text)
+        .unwrap();
     text.lines().map(|line| line.as_bytes().to_vec()).collect()
 }
 
@@ -154,7 +176,10 @@ pub fn recorded_frames() -> Vec<Vec<u8>> {
 pub fn recorded_candles() -> Vec<Vec<String>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/xrpeth_candles_1m.csv");
     let text = std::fs::read_to_string(path).unwrap();
-    text.lines().skip(1).map(|line| line.split(',').map(str::to_string).collect()).collect()
+    text.lines()
+        .skip(1)
+        .map(|line| line.split(',').map(str::to_string).collect())
+        .collect()
 }
 
 /// A topic with `frames` dealt to its partitions by `deal` (frame number → partition).
@@ -184,7 +209,9 @@ pub fn assert_recorded_candles(rows: &[String], what: &str) {
         let number = |text: &str| text.parse::<f64>().unwrap();
         let same = row[0] == expected[0]
             && row[1] == expected[1]
-            && (3..7).zip(2..6).all(|(r, e)| number(row[r]) == number(&expected[e]))
+            && (3..7)
+                .zip(2..6)
+                .all(|(r, e)| number(row[r]) == number(&expected[e]))
             && (number(row[7]) - number(&expected[6])).abs() <= 1e-9
             && row[8] == expected[7];
         assert!(same, "{what}:\n  found    {row:?}\n  expected {expected:?}");

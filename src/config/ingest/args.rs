@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+/// Deliberately no doc comment: its brackets would be links.
+const MASTER_HELP: &str =
+    "local[N]: N worker threads, local[*]: one for each CPU, local: one [default: local[*]]";
+
 const AFTER_HELP: &str = "\
 Properties (--conf, or the properties file):
   spark.sql.streaming.checkpointLocation   where checkpoints are kept (default: beside the data)
@@ -34,11 +38,11 @@ pub struct IngestArgs {
     #[arg(value_name = "SQL_FILE")]
     pub sql: PathBuf,
 
-    /// local[N]: N worker threads, local[*]: one for each CPU, local: one [default: local[*]]
-    #[arg(long, value_name = "MASTER")]
+    /// Where it runs, and on how many threads.
+    #[arg(long, value_name = "MASTER", help = MASTER_HELP)]
     pub master: Option<String>,
 
-    /// The job's name, also of its consumer group [default: the SQL file's name without .sql]
+    /// The job's name, also of its consumer group; the SQL file's name without .sql if not given
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 

@@ -29,8 +29,8 @@ Exit codes: 0 done, or stopped by a signal after a last commit; 1 anything else;
 
 /// Runs a SQL file as a streaming job: Kafka in, Parquet out.
 ///
-/// A flag beats --conf, which beats the properties file. Deliberately without Debug: a property may be
-/// a password.
+/// A flag beats --conf, which beats the properties file.
+// Deliberately without Debug: a property may be a password.
 #[derive(Clone, Parser)]
 #[command(name = "stockpulse-ingest", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct IngestArgs {

@@ -102,10 +102,9 @@ fn status_line(report: &ProgressReport) -> String {
 fn commit_line(report: &ProgressReport) -> String {
     let epoch = report.epoch.map_or(0, |Epoch(number)| number);
     format!(
-        "epoch {epoch} is committed: {} read, {} in {} written so far; {}",
-        counted(report.ticks_total, "tick"),
-        counted(report.rows_written_total, "row"),
+        "epoch {epoch} is committed: {} and {} so far | {}",
         counted(report.files as u64, "file"),
+        counted(report.ticks_total, "tick"),
         status_line(report)
     )
 }
@@ -160,7 +159,7 @@ mod tests {
     #[test]
     fn lines_read_well() {
         expect!["40,322 ticks/s | watermark 2019-12-05 06:18:11 | 1 window open | 2,469 rows written | 100 messages behind"].assert_eq(&status_line(&report()));
-        expect!["epoch 7 is committed: 1,234,567 ticks read, 2,469 rows in 3 files written so far; 40,322 ticks/s | watermark 2019-12-05 06:18:11 | 1 window open | 2,469 rows written | 100 messages behind"].assert_eq(&commit_line(&report()));
+        expect!["epoch 7 is committed: 3 files and 1,234,567 ticks so far | 40,322 ticks/s | watermark 2019-12-05 06:18:11 | 1 window open | 2,469 rows written | 100 messages behind"].assert_eq(&commit_line(&report()));
         let nothing = ProgressReport {
             ticks_total: 0,
             ticks_per_second: f64::NAN,

@@ -10,5 +10,6 @@ mod producer;
 mod read;
 mod sink;
 mod source;
+mod submit;
 mod support;
 mod tidy;

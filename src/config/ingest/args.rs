@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+/// Deliberately no doc comment: its brackets would be links.
+const MASTER_HELP: &str =
+    "local[N]: N worker threads, local[*]: one for each CPU, local: one [default: local[*]]";
+
 const AFTER_HELP: &str = "\
 Properties (--conf, or the properties file):
   spark.sql.streaming.checkpointLocation   where checkpoints are kept (default: beside the data)
@@ -25,8 +29,8 @@ Exit codes: 0 done, or stopped by a signal after a last commit; 1 anything else;
 
 /// Runs a SQL file as a streaming job: Kafka in, Parquet out.
 ///
-/// A flag beats --conf, which beats the properties file. Deliberately without Debug: a property may be
-/// a password.
+/// A flag beats --conf, which beats the properties file.
+// Deliberately without Debug: a property may be a password.
 #[derive(Clone, Parser)]
 #[command(name = "stockpulse-ingest", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct IngestArgs {
@@ -34,11 +38,11 @@ pub struct IngestArgs {
     #[arg(value_name = "SQL_FILE")]
     pub sql: PathBuf,
 
-    /// local[N]: N worker threads, local[*]: one for each CPU, local: one [default: local[*]]
-    #[arg(long, value_name = "MASTER")]
+    /// Where it runs, and on how many threads.
+    #[arg(long, value_name = "MASTER", help = MASTER_HELP)]
     pub master: Option<String>,
 
-    /// The job's name, also of its consumer group [default: the SQL file's name without .sql]
+    /// The job's name, also of its consumer group; the SQL file's name without .sql if not given
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 

@@ -57,40 +57,44 @@ fn what_the_limits_let_through_can_be_shown_and_dropped() {
     assert!(parse(&list).is_ok());
 }
 
+/// The parser goes back and tries again; without a limit these double its work with every level.
 #[test]
 fn nesting_does_not_take_for_ever() {
+    const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
     let started = std::time::Instant::now();
-    for (open, close) in [
-        ("(", ")"),
-        ("f(", ")"),
-        ("[", "]"),
-        ("(SELECT ", ")"),
-        ("CASE WHEN ", " END"),
-        ("STRUCT<a INT>(", ")"),
-        ("INTERVAL (", ")"),
-        ("EXTRACT(", ")"),
-        ("x IN (", ")"),
-        ("ARRAY[", "]"),
-        ("EXISTS (", ")"),
-        ("(1, ", ")"),
-        ("DATE (", ")"),
-        ("POSITION(", ")"),
-        ("x[", "]"),
-    ] {
+    let openers = [
+        "(",
+        "f(",
+        "[",
+        "(SELECT ",
+        "CASE WHEN ",
+        "STRUCT<a INT>(",
+        "INTERVAL (",
+        "EXTRACT(",
+        "x IN (",
+        "ARRAY[",
+        "EXISTS (",
+        "(1, ",
+        "DATE (",
+        "POSITION(",
+        "x[",
+    ];
+    for open in openers {
+        let close = match open {
+            "[" | "ARRAY[" | "x[" => "]",
+            "CASE WHEN " => " END",
+            _ => ")",
+        };
         for tail in ["1", "", "1 +"] {
             for depth in [8, 16, 31, 32] {
                 let inner = format!("{}{tail}{}", open.repeat(depth), close.repeat(depth));
-                let took = std::time::Instant::now();
                 let _ = parse(&format!("SELECT {inner}"));
                 let _ = parse(&format!("SELECT * FROM {inner}"));
                 let _ = parse(&source(&format!("a INT GENERATED ALWAYS AS ({inner})")));
-                if took.elapsed().as_millis() > 50 {
-                    println!("{open} {depth} {tail:?}: {:?}", took.elapsed());
-                }
             }
         }
     }
-    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+    assert!(started.elapsed() < LIMIT, "{:?}", started.elapsed());
 }
 
 proptest! {

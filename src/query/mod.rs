@@ -6,6 +6,7 @@ pub mod sql;
 
 mod aggregates;
 mod determinism;
+mod forgiving;
 mod meaning;
 mod pipeline;
 mod plan;

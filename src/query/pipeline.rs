@@ -16,6 +16,7 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder,
 use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
 
 use super::aggregates::{Aggregates, Table};
+use super::forgiving::forgive_casts;
 use super::session::analyze;
 use super::steps::{Steps, Tally};
 use super::stream::{FRAME, ORDER, TIMESTAMP, carry_hidden};
@@ -59,7 +60,8 @@ impl Pipeline {
         let (window_at, windows) = window_key(&aggregate)?;
         let keys: Vec<Expr> = without(&aggregate.group_expr, window_at);
         let lowered = Lowered::new(state, &aggregate, &keys)?;
-        let below = state.optimize(&lowered.below).map_err(strip_context)?;
+        let below = forgive_casts(lowered.below)?;
+        let below = state.optimize(&below).map_err(strip_context)?;
         let above = state
             .optimize(&above(plan, &aggregate)?)
             .map_err(strip_context)?;

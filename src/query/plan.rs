@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampNanosecondArray};
+use arrow::array::{
+    ArrayRef, AsArray, Int64Array, RecordBatch, TimestampNanosecondArray, new_null_array,
+};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef, TimestampNanosecondType};
 use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::catalog::view::ViewTable;
@@ -12,9 +14,11 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator,
 };
+use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast;
 
+use super::forgiving::forgive;
 use super::meaning;
 use super::pipeline::Pipeline;
 use super::session::{analyze, fault, plan_query, session};
@@ -22,6 +26,7 @@ use super::sql::{
     ColumnKind, Connector, Diagnostic, Diagnostics, FilesystemSinkOptions, KafkaSourceOptions,
     SourceText, Span, SqlFile, Statement, TableDef, table_name,
 };
+use super::steps::Tally;
 use super::stream::{FRAME, KAFKA_TIMESTAMP, StreamTable, TIMESTAMP, carry_hidden, timestamp_type};
 use super::tumble::interval_nanos;
 use super::{determinism, sinks};
@@ -386,6 +391,16 @@ impl<'a> Planner<'a> {
             delay,
         };
         drop(used);
+        // Run once over a frame without values: what cannot run at all is refused before anything starts.
+        let columns = frames
+            .fields()
+            .iter()
+            .map(|field| match field.is_nullable() {
+                true => new_null_array(field.data_type(), 1),
+                false => Arc::new(Int64Array::from(vec![0])),
+            });
+        let nothing = RecordBatch::try_new(Arc::clone(&frames), columns.collect())?;
+        watermark.candidates(&nothing)?;
         for output in outputs {
             output.columns = output
                 .pipeline
@@ -393,6 +408,9 @@ impl<'a> Planner<'a> {
                 .iter()
                 .map(|column| Ok(frames.index_of(column)?))
                 .collect::<Result<_>>()?;
+            output
+                .pipeline
+                .ticks(output.project(&nothing)?, &mut Tally::default())?;
         }
         Ok(SourcePlan {
             table: name,
@@ -438,7 +456,13 @@ impl<'a> Planner<'a> {
         let LogicalPlan::Projection(projection) = analyze(&self.state, projected)? else {
             return plan_err!("the watermark is not an expression");
         };
-        let expr = projection.expr[0].clone().unalias();
+        let context = SimplifyContext::builder()
+            .with_schema(Arc::clone(projection.input.schema()))
+            .with_config_options(Arc::clone(self.state.config_options()))
+            .build();
+        let expr = forgive(projection.expr[0].clone().unalias())?.data;
+        // Some functions (coalesce) only run in the form that simplification gives them.
+        let expr = ExprSimplifier::new(context).simplify(expr)?;
         let found = expr.get_type(projection.input.schema())?;
         if !matches!(found, arrow::datatypes::DataType::Timestamp(_, None)) {
             return plan_err!("the watermark must be a TIMESTAMP, it is {found}");
@@ -460,6 +484,7 @@ fn delay(expr: &Expr) -> i64 {
             _ => 0,
         },
         Expr::Cast(cast) => delay(&cast.expr),
+        Expr::TryCast(cast) => delay(&cast.expr),
         _ => 0,
     }
 }

@@ -33,7 +33,11 @@ pub fn schema(
         let help = format!("the table has ({})", declared.join(", "));
         faults.push(source.diagnostic(columns[0].span, message).with_help(help));
     }
-    let fields = table.columns.iter().map(|column| Arc::new(column.field()));
+    // All of them nullable: a column that is added later is null in the files before.
+    let fields = table
+        .columns
+        .iter()
+        .map(|column| Arc::new(column.field().with_nullable(true)));
     (faults.len() == before).then(|| Arc::new(Schema::new(fields.collect::<Vec<_>>())))
 }
 

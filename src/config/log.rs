@@ -51,6 +51,8 @@ pub fn init_logging_at(default: &str) {
         .compact()
         .with_env_filter(filter)
         .with_writer(stderr)
+        // A reader of the log that went away must not take the job with it.
+        .log_internal_errors(false)
         .with_ansi(colour)
         .finish()
         .try_init();

@@ -8,6 +8,13 @@ use std::time::{Duration, Instant};
 use crate::job::{ProgressReport, Summary};
 use crate::model::Watermark;
 
+/// A terminal that is gone is no reason to stop the job.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 /// Where the output is no terminal, the status line comes this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -40,15 +47,15 @@ impl Screen {
         let Screen {
             broker, table, api, ..
         } = self;
-        println!("StockPulse demo: a simulated exchange, Kafka, SQL, Parquet, in this process.");
-        println!("  Kafka     {broker}  topic raw_ticks");
-        println!("  candles   {table}/  (Parquet)");
-        println!("  API       {api}");
-        println!("  read      stockpulse read {table} --format table --limit 10");
-        println!(
+        say!("StockPulse demo: a simulated exchange, Kafka, SQL, Parquet, in this process.");
+        say!("  Kafka     {broker}  topic raw_ticks");
+        say!("  candles   {table}/  (Parquet)");
+        say!("  API       {api}");
+        say!("  read      stockpulse read {table} --format table --limit 10");
+        say!(
             "  query     datafusion-cli -c \"SET datafusion.runtime.list_files_cache_limit = '0'; CREATE EXTERNAL TABLE ohlc STORED AS PARQUET LOCATION '{table}/'; SELECT * FROM ohlc ORDER BY window_start DESC LIMIT 10;\""
         );
-        println!("Ctrl-C stops it.");
+        say!("Ctrl-C stops it.");
     }
 
     /// Shows how far the job is.
@@ -66,24 +73,28 @@ impl Screen {
             report.rows_written_total
         );
         match self.terminal {
-            true => print!("\r\x1b[2K{line}"),
-            false => println!("{line}"),
+            true => {
+                let _ = write!(std::io::stdout(), "\r\x1b[2K{line}");
+                let _ = std::io::stdout().flush();
+            }
+            false => say!("{line}"),
         }
-        // A terminal that is gone is no reason to stop the job.
-        let _ = std::io::stdout().flush();
     }
 
     /// Says what was done.
     pub fn goodbye(&self, summary: Option<&Summary>) {
         if self.terminal {
-            println!();
+            say!();
         }
         match summary {
-            Some(summary) => println!(
+            Some(summary) => say!(
                 "Stopped after a last commit: {} ticks read, {} candles in {}, {} windows were still open.",
-                summary.counts.read, summary.rows, self.table, summary.open_windows
+                summary.counts.read,
+                summary.rows,
+                self.table,
+                summary.open_windows
             ),
-            None => println!("Stopped before the first tick."),
+            None => say!("Stopped before the first tick."),
         }
     }
 }

@@ -29,7 +29,10 @@ impl Workers {
                 // Unbounded in type only: the coordinator has one question out at a time.
                 let (command, commands) = mpsc::channel();
                 let note = note.clone();
-                scope.spawn(move || worker.run(&commands, &note));
+                scope.spawn(move || {
+                    let _last_word = LastWord(&note);
+                    worker.run(&commands, &note);
+                });
                 command
             })
             .collect();
@@ -110,6 +113,18 @@ impl Workers {
             _ => None,
         });
         failed.unwrap_or_else(gone)
+    }
+}
+
+/// Tells the coordinator of a panic, which would otherwise wait for the worker's answer for ever.
+struct LastWord<'a>(&'a Sender<Note>);
+
+impl Drop for LastWord<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The coordinator may be gone already.
+            let _ = self.0.send(Note::Failed(gone()));
+        }
     }
 }
 

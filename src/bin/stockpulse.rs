@@ -1,4 +1,4 @@
-//! `stockpulse`: the demo, and the reader of candles.
+//! `stockpulse`: the demo, the reader of candles, and the benchmark.
 
 use std::process::ExitCode;
 
@@ -16,5 +16,6 @@ fn main() -> ExitCode {
     match args.command {
         StockpulseCommand::Demo(demo) => stockpulse::demo::run(&demo),
         StockpulseCommand::Read(read) => stockpulse::candles::read(&read),
+        StockpulseCommand::Bench(bench) => stockpulse::bench::run(&bench),
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::bench::BenchArgs;
 use super::demo::DemoArgs;
 use super::instant::parse_instant;
 
@@ -33,6 +34,11 @@ pub enum StockpulseCommand {
     /// Rows are ordered by symbol and window_start; times are UTC. Only the files that can hold
     /// what is asked for are read.
     Read(ReadArgs),
+    /// Measure the ingest job beside a bare Kafka consumer, on one generated topic
+    ///
+    /// Needs a Kafka and stockpulse-ingest beside this program. Both run in turn, each in a process of its
+    /// own; the report has ticks/s, their ratio, CPU time and peak memory.
+    Bench(BenchArgs),
 }
 
 /// Forms that `stockpulse read` writes.

@@ -12,7 +12,10 @@ fn main() -> ExitCode {
         return Exit::Usage.into();
     }
     let args = command_line::parse::<StockpulseArgs>();
-    log::init_logging(args.verbose);
+    // The demo's terminal is its own: it logs less, unless asked for more.
+    if args.verbose || !matches!(args.command, StockpulseCommand::Demo(_)) {
+        log::init_logging(args.verbose);
+    }
     match args.command {
         StockpulseCommand::Demo(demo) => stockpulse::demo::run(&demo),
         StockpulseCommand::Read(read) => stockpulse::candles::read(&read),

@@ -34,10 +34,9 @@ pub enum StockpulseCommand {
     /// Rows are ordered by symbol and window_start; times are UTC. Only the files that can hold
     /// what is asked for are read.
     Read(ReadArgs),
-    /// Measure the ingest job beside a bare Kafka consumer, on one generated topic
+    /// Measure the ingest job beside a bare consumer, on a generated topic
     ///
-    /// Needs a Kafka and stockpulse-ingest beside this program. Both run in turn, each in a process of its
-    /// own; the report has ticks/s, their ratio, CPU time and peak memory.
+    /// Needs a running Kafka and room on its disk: 10 M ticks are about 860 MB before compression.
     Bench(BenchArgs),
 }
 

@@ -124,6 +124,11 @@ impl Lane {
         std::mem::take(&mut self.counts)
     }
 
+    /// Tables of open windows.
+    pub fn tables(&self) -> usize {
+        self.tables.iter().map(BTreeMap::len).sum()
+    }
+
     /// Distinct keys in open windows.
     pub fn open_groups(&self) -> usize {
         self.tables

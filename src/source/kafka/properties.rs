@@ -10,7 +10,7 @@ use crate::config::kafka::KafkaProperties;
 use crate::source::SourceError;
 
 /// Kilobytes of frames that wait in all readers of a topic together.
-const QUEUE_KBYTES: usize = 32 * 1024;
+const QUEUE_KBYTES: usize = 16 * 1024;
 /// Frames that wait in all readers of a topic together. librdkafka needs about 300 bytes for each
 /// beside its content, so this bounds memory where frames are small.
 const QUEUE_FRAMES: usize = 100_000;

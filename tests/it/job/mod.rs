@@ -1,4 +1,5 @@
 //! The job over frames in memory: exact candles under every regime.
 
+mod cases;
 mod exact;
 pub mod harness;

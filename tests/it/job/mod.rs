@@ -3,3 +3,4 @@
 mod cases;
 mod exact;
 pub mod harness;
+mod property;

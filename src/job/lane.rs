@@ -141,7 +141,9 @@ impl Lane {
     /// Takes one frame; a full micro-batch is worked through at once.
     pub fn push(&mut self, frame: &FrameRef<'_>) -> Result<(), JobError> {
         // A micro-batch never straddles the offset that counting begins at.
-        let straddles = self.ahead < self.counted_from && self.counting(frame.offset);
+        let waits_uncounted = |first: &Frame| !self.counting(first.offset);
+        let straddles =
+            self.frames.first().is_some_and(waits_uncounted) && self.counting(frame.offset);
         if straddles || self.decoder.rows() >= self.shared.micro_batch_frames {
             self.flush()?;
         }
@@ -260,10 +262,12 @@ impl Lane {
             .iter()
             .enumerate()
             .map(|(row, frame)| {
+                // By its event time, as a tick's: what is rejected moves no watermark.
+                let event_time = |&candidate: &i64| candidate.saturating_add(watermark.delay);
                 let candidate = candidates
                     .is_valid(row)
                     .then(|| candidates.value(row))
-                    .filter(|&candidate| !in_future(candidate, frame.kafka_time, skew));
+                    .filter(|candidate| !in_future(event_time(candidate), frame.kafka_time, skew));
                 self.progress.frame(frame.offset, candidate.map(Watermark))
             })
             .collect()

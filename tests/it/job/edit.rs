@@ -264,7 +264,14 @@ fn a_folder_with_candles_but_no_checkpoint_is_refused() {
     std::fs::remove_dir_all(bench.dir.path().join("data/_checkpoints")).unwrap();
     let result = bench.run_at(&topic, &Regime::default(), noon);
     assert_eq!(bench.rows(), PLAIN_TOPIC);
-    refusal(&bench, result, Exit::Mismatch, &expect!["DIR/data/ohlc holds Parquet files, but DIR/data/_checkpoints/ohlc holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had"]);
+    refusal(
+        &bench,
+        result,
+        Exit::Mismatch,
+        &expect![
+            "DIR/data/ohlc holds Parquet files, but DIR/data/_checkpoints/ohlc holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had"
+        ],
+    );
 }
 
 /// The rows of [`topic`] alone.
@@ -290,7 +297,14 @@ fn lost_offsets_of_an_open_window_are_data_loss() {
     append(&topic, &[(31.0, 200)]);
     topic.forget(0, 5);
     let result = bench.run_at(&topic, &Regime::default(), noon);
-    refusal(&bench, result, Exit::DataLoss, &expect!["topic raw_ticks no longer holds what the job needs: partition 0: offset 3 is needed, the topic begins at 5. Go on without it by --conf spark.stockpulse.failOnDataLoss=false, or start over with another checkpoint location and table path"]);
+    refusal(
+        &bench,
+        result,
+        Exit::DataLoss,
+        &expect![
+            "topic raw_ticks no longer holds what the job needs: partition 0: offset 3 is needed, the topic begins at 5. Go on without it by --conf spark.stockpulse.failOnDataLoss=false, or start over with another checkpoint location and table path"
+        ],
+    );
 
     let mut spec = bench.spec_at(&Regime::default(), noon).unwrap();
     spec.fail_on_data_loss = false;
@@ -307,7 +321,14 @@ fn a_topic_that_was_created_anew_is_data_loss() {
     let anew = ReplayTopic::new("raw_ticks", 1);
     append(&anew, &[(50.0, 300)]);
     let result = bench.run_at(&anew, &Regime::default(), noon);
-    refusal(&bench, result, Exit::DataLoss, &expect!["topic raw_ticks no longer holds what the job needs: partition 0: offset 4 was read before, the topic ends at 1; was it deleted and created again?. Go on without it by --conf spark.stockpulse.failOnDataLoss=false, or start over with another checkpoint location and table path"]);
+    refusal(
+        &bench,
+        result,
+        Exit::DataLoss,
+        &expect![
+            "topic raw_ticks no longer holds what the job needs: partition 0: offset 4 was read before, the topic ends at 1; was it deleted and created again?. Go on without it by --conf spark.stockpulse.failOnDataLoss=false, or start over with another checkpoint location and table path"
+        ],
+    );
 }
 
 #[test]
@@ -319,7 +340,14 @@ fn a_partition_that_is_gone_is_data_loss() {
     let fewer = ReplayTopic::new("raw_ticks", 1);
     append(&fewer, &[(10.0, 0)]);
     let result = bench.run_at(&fewer, &Regime::default(), noon);
-    refusal(&bench, result, Exit::DataLoss, &expect!["topic raw_ticks no longer holds what the job needs: partition 1 is gone. Go on without it by --conf spark.stockpulse.failOnDataLoss=false, or start over with another checkpoint location and table path"]);
+    refusal(
+        &bench,
+        result,
+        Exit::DataLoss,
+        &expect![
+            "topic raw_ticks no longer holds what the job needs: partition 1 is gone. Go on without it by --conf spark.stockpulse.failOnDataLoss=false, or start over with another checkpoint location and table path"
+        ],
+    );
 }
 
 #[test]
@@ -447,5 +475,12 @@ fn bad_data_fails_where_the_table_says_so() {
         },
     );
     let result = bench.run_at(&topic, &Regime::default(), noon);
-    refusal(&bench, result, Exit::Failed, &expect![[r#"topic raw_ticks, partition 0, offset 4: data[0].p: expected a number, found a string: "x"; correct the producer, or say bad_data = 'drop' in raw_ticks"#]]);
+    refusal(
+        &bench,
+        result,
+        Exit::Failed,
+        &expect![[
+            r#"topic raw_ticks, partition 0, offset 4: data[0].p: expected a number, found a string: "x"; correct the producer, or say bad_data = 'drop' in raw_ticks"#
+        ]],
+    );
 }

@@ -45,10 +45,13 @@ fn a_query_without_an_aggregate() {
     let (tables, _) = OHLC.split_once("INSERT INTO ohlc").unwrap();
     let sql = tables.to_string()
         + "INSERT INTO ohlc SELECT symbol, _timestamp, _timestamp, price, price, price, price, volume, 1 FROM ticks;";
-    check(&sql, &expect![[r#"
+    check(
+        &sql,
+        &expect![[r#"
         job.sql:79:1: Projections require unique expression names but the expression "ticks._timestamp" at position 1 and "ticks._timestamp" at position 2 have the same name. Consider aliasing ("AS") one of them.
           79 | INSERT INTO ohlc SELECT symbol, _timestamp, _timestamp, price, price, price, price, volume, 1 FROM ticks;
-             | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^"#]]);
+             | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^"#]],
+    );
 }
 
 #[test]
@@ -85,11 +88,14 @@ fn another_kind_of_window() {
 
 #[test]
 fn an_unknown_column() {
-    refuses(&[("max(price)", "max(prise)")], &expect![[r#"
+    refuses(
+        &[("max(price)", "max(prise)")],
+        &expect![[r#"
         job.sql:86:13: column "prise" does not exist
           86 |         max(prise) AS high,
              |             ^^^^^
-          help: did you mean "price"?"#]]);
+          help: did you mean "price"?"#]],
+    );
     refuses(
         &[("    tick.p AS price,", "    tick.price AS price,")],
         &expect![[r#"
@@ -104,19 +110,25 @@ fn an_unknown_column() {
 
 #[test]
 fn an_unknown_function() {
-    refuses(&[("max(price)", "maxx(price)")], &expect![[r#"
+    refuses(
+        &[("max(price)", "maxx(price)")],
+        &expect![[r#"
         job.sql:86:9: Invalid function 'maxx'.
           86 |         maxx(price) AS high,
              |         ^^^^
-          help: Did you mean 'max'?"#]]);
+          help: Did you mean 'max'?"#]],
+    );
 }
 
 #[test]
 fn an_unknown_table() {
-    refuses(&[("    FROM ticks\n", "    FROM tikcs\n")], &expect![[r#"
+    refuses(
+        &[("    FROM ticks\n", "    FROM tikcs\n")],
+        &expect![[r#"
         job.sql:91:10: table 'datafusion.public.tikcs' not found
           91 |     FROM tikcs
-             |          ^^^^^"#]]);
+             |          ^^^^^"#]],
+    );
     refuses(
         &[("INSERT INTO ohlc\n", "INSERT INTO olhc\n")],
         &expect![[r#"
@@ -140,10 +152,13 @@ fn another_number_of_columns() {
 
 #[test]
 fn a_type_that_does_not_fit() {
-    refuses(&[("    open DOUBLE,", "    open BIGINT,")], &expect![[r#"
+    refuses(
+        &[("    open DOUBLE,", "    open BIGINT,")],
+        &expect![[r#"
         job.sql:79:1: column "open" of the table is Int64, the query gives Float64; CAST it
           79 | INSERT INTO ohlc
-             | ^^^^^^^^^^^^^^^^"#]]);
+             | ^^^^^^^^^^^^^^^^"#]],
+    );
     refuses(
         &[("    volume DOUBLE,", "    volume TEXT,")],
         &expect![[r#"
@@ -165,10 +180,13 @@ fn a_clock_or_chance() {
               79 | INSERT INTO ohlc
                  | ^^^^^^^^^^^^^^^^"#]],
     );
-    refuses(&[("max(price)", "max(price + random())")], &expect![[r#"
+    refuses(
+        &[("max(price)", "max(price + random())")],
+        &expect![[r#"
         job.sql:79:1: random() gives another value in every run, so the same ticks would not give the same rows; use _timestamp for the time of a tick
           79 | INSERT INTO ohlc
-             | ^^^^^^^^^^^^^^^^"#]]);
+             | ^^^^^^^^^^^^^^^^"#]],
+    );
 }
 
 #[test]
@@ -275,7 +293,10 @@ fn an_interval_without_a_fixed_length() {
 #[test]
 fn a_file_without_an_insert() {
     let (tables, _) = OHLC.split_once("INSERT INTO ohlc").unwrap();
-    check(tables, &expect!["job.sql:1:1: the file has no INSERT INTO, so there is nothing to run"]);
+    check(
+        tables,
+        &expect!["job.sql:1:1: the file has no INSERT INTO, so there is nothing to run"],
+    );
 }
 
 #[test]
@@ -284,7 +305,9 @@ fn two_sources() {
     let (source, _) = source.split_once(";\n").unwrap();
     check(
         &format!("CREATE TABLE more_ticks{source};\n{OHLC}"),
-        &expect!["job.sql:1:1: the local engine reads one source a file; this one has more_ticks, raw_ticks"],
+        &expect![
+            "job.sql:1:1: the local engine reads one source a file; this one has more_ticks, raw_ticks"
+        ],
     );
 }
 

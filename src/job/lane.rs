@@ -141,7 +141,8 @@ impl Lane {
     /// Takes one frame; a full micro-batch is worked through at once.
     pub fn push(&mut self, frame: &FrameRef<'_>) -> Result<(), JobError> {
         // A micro-batch never straddles the offset that counting begins at.
-        let straddles = self.ahead < self.counted_from && self.counting(frame.offset);
+        let first = self.frames.first().map(|first| self.counting(first.offset));
+        let straddles = first.is_some_and(|counting| counting != self.counting(frame.offset));
         if straddles || self.decoder.rows() >= self.shared.micro_batch_frames {
             self.flush()?;
         }
@@ -430,4 +431,50 @@ impl Lane {
 /// Further in the future of Kafka's timestamp than allowed; without one nothing can be said.
 fn in_future(time: i64, kafka_time: Option<i64>, skew: i64) -> bool {
     kafka_time.is_some_and(|kafka| time > kafka.saturating_add(skew))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::sql::SqlFile;
+
+    fn lane(counted_from: i64) -> Lane {
+        let text = include_str!("../../sql/ohlc.sql");
+        let sql = SqlFile::parse("sql/ohlc.sql", text, &|_| None).unwrap();
+        let plan = JobPlan::new(&sql).unwrap();
+        let shared = Shared {
+            frames: plan.source.frames(),
+            plan,
+            max_future_skew: i64::MAX,
+            micro_batch_frames: MICRO_BATCH_FRAMES,
+            bad_data_fails: false,
+        };
+        let start = LaneStart {
+            offset: 0,
+            watermark: Watermark::NONE,
+            counted_from,
+        };
+        Lane::new(0, Arc::new(shared), start, vec![Watermark::NONE]).unwrap()
+    }
+
+    #[test]
+    fn after_a_restart_exactly_the_new_frames_are_counted() {
+        for counted_from in [0, 1, 5, 9, 10] {
+            let mut lane = lane(counted_from);
+            for offset in 0..10 {
+                let frame = FrameRef {
+                    partition: 0,
+                    offset,
+                    timestamp_ms: None,
+                    key: None,
+                    payload: Some(br#"{"data":[{"s":"A","p":1,"t":1,"v":1}],"type":"trade"}"#),
+                };
+                lane.push(&frame).unwrap();
+            }
+            lane.flush().unwrap();
+            let counts = lane.take_counts();
+            assert_eq!(counts.read, 10 - counted_from as u64);
+            assert!(counts.balanced());
+        }
+    }
 }

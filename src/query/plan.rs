@@ -31,7 +31,7 @@ pub struct JobPlan {
     pub source: SourcePlan,
     /// What is computed and where it goes, in the order of the file; at least one.
     pub outputs: Vec<Output>,
-    /// What the file means, for the checkpoint: see [`meaning`].
+    /// What the file means, for the checkpoint: see [`compare`](super::compare).
     pub meaning: BTreeMap<String, String>,
 }
 

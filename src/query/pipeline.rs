@@ -18,6 +18,7 @@ use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContex
 use super::aggregates::{Aggregates, Table};
 use super::forgiving::forgive_casts;
 use super::session::analyze;
+use super::sql::sql_name;
 use super::steps::{Steps, Tally};
 use super::stream::{FRAME, ORDER, TIMESTAMP, carry_hidden};
 use super::tumble::{tumble_width, window_column};
@@ -336,10 +337,17 @@ fn window_key(aggregate: &Aggregate) -> Result<(usize, TumbleWindows)> {
     }
     match found {
         Some(found) => Ok(found),
+        None if holds_aggregate(&aggregate.input) => {
+            plan_err!("the local engine does not run a second aggregation above a windowed one")
+        }
         None => plan_err!(
             "the aggregate has no window, so its rows would never be final; add tumble(interval '1 minute') to its GROUP BY"
         ),
     }
+}
+
+fn holds_aggregate(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Aggregate(_)) || plan.inputs().into_iter().any(holds_aggregate)
 }
 
 fn without(exprs: &[Expr], at: usize) -> Vec<Expr> {
@@ -420,8 +428,10 @@ fn into_column(expr: Expr, plan: &LogicalPlan, field: &Field) -> Result<Expr> {
         () if fits(&found, wanted) => expr.cast_to(wanted, plan.schema())?,
         () => {
             return plan_err!(
-                "column \"{}\" of the table is {wanted}, the query gives {found}; CAST it",
-                field.name()
+                "column \"{}\" of the table is {}, the query gives {}; CAST it",
+                field.name(),
+                sql_name(wanted),
+                sql_name(&found)
             );
         }
     };

@@ -88,7 +88,7 @@ const PLAIN: [&str; 4] = [
 #[test]
 fn comments_layout_and_options_that_change_no_row_go_on() {
     let (bench, result) = rerun(&[
-        ("-- (4) The candles.", "-- edited\n\n"),
+        ("-- (4) The candles.", "-- edited\n\n-- The candles."),
         ("    GROUP BY symbol, window", "  GROUP  BY\n symbol,window"),
         (
             "    format = 'parquet',",
@@ -218,7 +218,7 @@ fn a_removed_column_is_refused() {
         ],
         &expect![[r#"
             the checkpoint in DIR/data/_checkpoints/ohlc was written for another query:
-              columns ohlc: symbol Utf8View, window_start Timestamp(ns), window_end Timestamp(ns), open Float64, high Float64, low Float64, close Float64, volume Float64, trades Int64 → symbol Utf8View, window_start Timestamp(ns), window_end Timestamp(ns), open Float64, high Float64, low Float64, close Float64, trades Int64
+              columns ohlc: volume DOUBLE → nothing
             rows of both would be mixed in one table. Give the table another path (CANDLES_PATH) and the job another checkpoint location, or undo the edit"#]],
     );
 }
@@ -229,7 +229,7 @@ fn another_type_of_a_column_is_refused() {
         &[("    trades BIGINT\n", "    trades DOUBLE\n")],
         &expect![[r#"
             the checkpoint in DIR/data/_checkpoints/ohlc was written for another query:
-              columns ohlc: symbol Utf8View, window_start Timestamp(ns), window_end Timestamp(ns), open Float64, high Float64, low Float64, close Float64, volume Float64, trades Int64 → symbol Utf8View, window_start Timestamp(ns), window_end Timestamp(ns), open Float64, high Float64, low Float64, close Float64, volume Float64, trades Float64
+              columns ohlc: trades BIGINT → trades DOUBLE
             rows of both would be mixed in one table. Give the table another path (CANDLES_PATH) and the job another checkpoint location, or undo the edit"#]],
     );
 }
@@ -264,7 +264,14 @@ fn a_folder_with_candles_but_no_checkpoint_is_refused() {
     std::fs::remove_dir_all(bench.dir.path().join("data/_checkpoints")).unwrap();
     let result = bench.run_at(&topic, &Regime::default(), noon);
     assert_eq!(bench.rows(), PLAIN_TOPIC);
-    refusal(&bench, result, Exit::Mismatch, &expect!["DIR/data/ohlc holds Parquet files, but DIR/data/_checkpoints/ohlc holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had"]);
+    refusal(
+        &bench,
+        result,
+        Exit::Mismatch,
+        &expect![
+            "DIR/data/ohlc holds Parquet files, but DIR/data/_checkpoints/ohlc holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had"
+        ],
+    );
 }
 
 /// The rows of [`topic`] alone.
@@ -290,7 +297,14 @@ fn lost_offsets_of_an_open_window_are_data_loss() {
     append(&topic, &[(31.0, 200)]);
     topic.forget(0, 5);
     let result = bench.run_at(&topic, &Regime::default(), noon);
-    refusal(&bench, result, Exit::DataLoss, &expect!["topic raw_ticks no longer holds what the job needs: partition 0: offset 3 is needed, the topic begins at 5. Go on without it by --conf spark.stockpulse.failOnDataLoss=false, or start over with another checkpoint location and table path"]);
+    refusal(
+        &bench,
+        result,
+        Exit::DataLoss,
+        &expect![
+            "topic raw_ticks no longer holds what the job needs: partition 0: offset 3 is needed, the topic begins at 5. Go on without it by --conf spark.stockpulse.failOnDataLoss=false, or start over with another checkpoint location and table path"
+        ],
+    );
 
     let mut spec = bench.spec_at(&Regime::default(), noon).unwrap();
     spec.fail_on_data_loss = false;
@@ -307,7 +321,14 @@ fn a_topic_that_was_created_anew_is_data_loss() {
     let anew = ReplayTopic::new("raw_ticks", 1);
     append(&anew, &[(50.0, 300)]);
     let result = bench.run_at(&anew, &Regime::default(), noon);
-    refusal(&bench, result, Exit::DataLoss, &expect!["topic raw_ticks no longer holds what the job needs: partition 0: offset 4 was read before, the topic ends at 1; was it deleted and created again?. Go on without it by --conf spark.stockpulse.failOnDataLoss=false, or start over with another checkpoint location and table path"]);
+    refusal(
+        &bench,
+        result,
+        Exit::DataLoss,
+        &expect![
+            "topic raw_ticks no longer holds what the job needs: partition 0: offset 4 was read before, but the topic ends at 1: it may have been deleted and created again. Go on without it by --conf spark.stockpulse.failOnDataLoss=false, or start over with another checkpoint location and table path"
+        ],
+    );
 }
 
 #[test]
@@ -319,7 +340,14 @@ fn a_partition_that_is_gone_is_data_loss() {
     let fewer = ReplayTopic::new("raw_ticks", 1);
     append(&fewer, &[(10.0, 0)]);
     let result = bench.run_at(&fewer, &Regime::default(), noon);
-    refusal(&bench, result, Exit::DataLoss, &expect!["topic raw_ticks no longer holds what the job needs: partition 1 is gone. Go on without it by --conf spark.stockpulse.failOnDataLoss=false, or start over with another checkpoint location and table path"]);
+    refusal(
+        &bench,
+        result,
+        Exit::DataLoss,
+        &expect![
+            "topic raw_ticks no longer holds what the job needs: partition 1 is gone. Go on without it by --conf spark.stockpulse.failOnDataLoss=false, or start over with another checkpoint location and table path"
+        ],
+    );
 }
 
 #[test]
@@ -447,5 +475,12 @@ fn bad_data_fails_where_the_table_says_so() {
         },
     );
     let result = bench.run_at(&topic, &Regime::default(), noon);
-    refusal(&bench, result, Exit::Failed, &expect![[r#"topic raw_ticks, partition 0, offset 4: data[0].p: expected a number, found a string: "x"; correct the producer, or say bad_data = 'drop' in raw_ticks"#]]);
+    refusal(
+        &bench,
+        result,
+        Exit::Failed,
+        &expect![[
+            r#"topic raw_ticks, partition 0, offset 4: data[0].p: expected a number, found a string: "x"; correct the producer, or say bad_data = 'drop' in raw_ticks"#
+        ]],
+    );
 }

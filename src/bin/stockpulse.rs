@@ -1,4 +1,4 @@
-//! `stockpulse`: the demo, and the reader of candles.
+//! `stockpulse`: the demo, the reader of candles, the benchmark.
 
 use std::process::ExitCode;
 
@@ -12,9 +12,14 @@ fn main() -> ExitCode {
         return Exit::Usage.into();
     }
     let args = command_line::parse::<StockpulseArgs>();
-    log::init_logging(args.verbose);
+    match (&args.command, args.verbose) {
+        // Its terminal shows where things are and a status line.
+        (StockpulseCommand::Demo(_), false) => log::init_logging_at("warn"),
+        (_, verbose) => log::init_logging(verbose),
+    }
     match args.command {
         StockpulseCommand::Demo(demo) => stockpulse::demo::run(&demo),
         StockpulseCommand::Read(read) => stockpulse::candles::read(&read),
+        StockpulseCommand::Bench(bench) => stockpulse::bench::run(&bench),
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::bench::BenchArgs;
 use super::demo::DemoArgs;
 use super::instant::parse_instant;
 
@@ -33,6 +34,10 @@ pub enum StockpulseCommand {
     /// Rows are ordered by symbol and window_start; times are UTC. Only the files that can hold
     /// what is asked for are read.
     Read(ReadArgs),
+    /// Measure the ingest job beside a bare consumer, on a generated topic
+    ///
+    /// Needs a running Kafka and room on its disk: 10 M ticks are about 860 MB before compression.
+    Bench(BenchArgs),
 }
 
 /// Forms that `stockpulse read` writes.

@@ -16,7 +16,6 @@ use crate::api;
 use crate::broker::EmbeddedBroker;
 use crate::config::api::ApiOptions;
 use crate::config::demo::{DemoArgs, DemoFeed};
-use crate::config::env::load_dotenv;
 use crate::config::ingest::{IngestOptions, Trigger};
 use crate::config::kafka::KafkaProperties;
 use crate::config::producer::{DeliveryConfig, FeedConfig};
@@ -54,8 +53,6 @@ pub fn run(args: &DemoArgs) -> ExitCode {
 }
 
 fn demo(args: &DemoArgs) -> Result<(), Failure> {
-    load_dotenv().map_err(|message| (Exit::Usage, message))?;
-    crate::config::log::init_logging_at("warn");
     let failed = |message: String| (Exit::Failed, message);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -22,7 +22,7 @@ use crate::window::{OpenWindow, Progress};
 
 /// The default of frames of one partition that are worked through together: large enough that what a
 /// micro-batch costs is lost in it, small enough to stay in the processor's cache.
-pub const MICRO_BATCH_FRAMES: usize = 8192;
+pub const MICRO_BATCH_FRAMES: usize = 2048;
 /// The order of ticks is the partition's number, then this many bits of sequence.
 const SEQUENCE_BITS: u32 = 44;
 
@@ -122,6 +122,11 @@ impl Lane {
     /// What became of the ticks since the last call.
     pub fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
+    }
+
+    /// Tables of open windows.
+    pub fn tables(&self) -> usize {
+        self.tables.iter().map(BTreeMap::len).sum()
     }
 
     /// Distinct keys in open windows.

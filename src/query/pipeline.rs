@@ -4,23 +4,21 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DataFusionError, Result, plan_err};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SessionState;
-use datafusion::functions_aggregate::first_last::{first_value_udaf, last_value_udaf};
-use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, Projection, col};
-use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder};
 
 use super::aggregates::{Aggregates, Table};
 use super::forgiving::forgive_casts;
+use super::lowering::{Lowered, column_name};
 use super::session::analyze;
-use super::sql::sql_name;
+use super::sinks::into_sink;
 use super::steps::{Steps, Tally};
-use super::stream::{FRAME, ORDER, TIMESTAMP, carry_hidden};
+use super::stream::carry_hidden;
 use super::tumble::{tumble_width, window_column};
 use crate::model::Window;
 use crate::window::TumbleWindows;
@@ -170,123 +168,6 @@ impl Pipeline {
     }
 }
 
-/// The aggregate's input and functions, written over named columns.
-struct Lowered {
-    below: LogicalPlan,
-    input: SchemaRef,
-    functions: Vec<Expr>,
-}
-
-impl Lowered {
-    /// Every key, argument, ORDER BY and FILTER becomes a column below, once; constants stay where
-    /// they are, since functions such as `approx_percentile_cont(0.5)` want them as constants.
-    fn new(state: &SessionState, aggregate: &Aggregate, keys: &[Expr]) -> Result<Lowered> {
-        let source = &aggregate.input;
-        let hidden = |name: &str| match source.schema().iter().find(|(_, f)| f.name() == name) {
-            Some((qualifier, field)) => Ok(Expr::Column(Column::from((qualifier, field)))),
-            None => plan_err!("the windowed rows do not come from a stream"),
-        };
-        let mut columns = Columns { exprs: Vec::new() };
-        for key in keys {
-            columns.exprs.push(key.clone().unalias());
-        }
-        let context = SimplifyContext::builder()
-            .with_schema(Arc::clone(source.schema()))
-            .with_config_options(Arc::clone(state.config_options()))
-            .build();
-        let simplifier = ExprSimplifier::new(context);
-        let functions = aggregate
-            .aggr_expr
-            .iter()
-            .map(|expr| lower_function(expr.clone(), &mut columns, &simplifier))
-            .collect::<Result<Vec<_>>>()?;
-        let mut exprs: Vec<Expr> = columns
-            .exprs
-            .into_iter()
-            .enumerate()
-            .map(|(at, expr)| expr.alias(column_name(at)))
-            .collect();
-        exprs.push(hidden(TIMESTAMP)?.alias(TIMESTAMP));
-        exprs.push(hidden(FRAME)?.alias(FRAME));
-        let below = LogicalPlan::Projection(Projection::try_new(exprs, Arc::clone(source))?);
-        let mut fields: Vec<_> = below.schema().fields().to_vec();
-        let last = fields.len() - 1;
-        fields[last - 1] = Arc::new(Field::new(TIMESTAMP, super::stream::timestamp_type(), true));
-        fields[last] = Arc::new(Field::new(ORDER, DataType::Int64, false));
-        Ok(Lowered {
-            below,
-            input: Arc::new(Schema::new(fields)),
-            functions,
-        })
-    }
-}
-
-/// Expressions that become columns below the aggregate; equal ones become one.
-struct Columns {
-    exprs: Vec<Expr>,
-}
-
-impl Columns {
-    fn column(&mut self, expr: Expr) -> Expr {
-        let at = self
-            .exprs
-            .iter()
-            .position(|known| *known == expr)
-            .unwrap_or_else(|| {
-                self.exprs.push(expr);
-                self.exprs.len() - 1
-            });
-        col(column_name(at))
-    }
-}
-
-fn column_name(at: usize) -> String {
-    format!("__c{at}")
-}
-
-fn lower_function(expr: Expr, columns: &mut Columns, simplifier: &ExprSimplifier) -> Result<Expr> {
-    let mut lower = |expr: Expr| {
-        let expr = simplifier.simplify(expr)?;
-        Ok::<_, DataFusionError>(match expr.column_refs().is_empty() {
-            true => expr,
-            false => columns.column(expr),
-        })
-    };
-    Ok(expr
-        .transform_down(|expr| {
-            let Expr::AggregateFunction(AggregateFunction { func, mut params }) = expr else {
-                return Ok(Transformed::no(expr));
-            };
-            params.args = params
-                .args
-                .into_iter()
-                .map(&mut lower)
-                .collect::<Result<_>>()?;
-            if let Some(filter) = params.filter.take() {
-                params.filter = Some(Box::new(lower(*filter)?));
-            }
-            for by in &mut params.order_by {
-                by.expr = lower(std::mem::take(&mut by.expr))?;
-            }
-            if !func.supports_within_group_clause() {
-                let by_order = func == first_value_udaf() || func == last_value_udaf();
-                if by_order && params.order_by.is_empty() {
-                    params.order_by.push(col(TIMESTAMP).sort(true, false));
-                }
-                if !params.order_by.is_empty() {
-                    params.order_by.push(col(ORDER).sort(true, false));
-                }
-            }
-            let lowered = Expr::AggregateFunction(AggregateFunction { func, params });
-            Ok(Transformed::new(
-                lowered,
-                true,
-                datafusion::common::tree_node::TreeNodeRecursion::Jump,
-            ))
-        })?
-        .data)
-}
-
 /// The aggregate, under nothing but projections, filters and aliases.
 fn find_aggregate(plan: &LogicalPlan) -> Result<&Aggregate> {
     match plan {
@@ -386,78 +267,6 @@ fn above(plan: LogicalPlan, aggregate: &Aggregate) -> Result<LogicalPlan> {
         other => Ok(Transformed::no(other)),
     })?;
     replaced.data.recompute_schema()
-}
-
-/// The query's columns, by position, as the sink's; hidden columns stay behind.
-fn into_sink(plan: LogicalPlan, sink: &SchemaRef) -> Result<LogicalPlan> {
-    let visible: Vec<Expr> = plan
-        .schema()
-        .iter()
-        .filter(|(_, field)| field.name() != TIMESTAMP && field.name() != FRAME)
-        .map(|(qualifier, field)| Expr::Column(Column::from((qualifier, field))))
-        .collect();
-    if visible.len() != sink.fields().len() {
-        return plan_err!(
-            "the query has {} columns, the table it goes into has {} ({})",
-            visible.len(),
-            sink.fields().len(),
-            sink.fields()
-                .iter()
-                .map(|f| f.name().as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
-        );
-    }
-    let exprs = visible
-        .into_iter()
-        .zip(sink.fields())
-        .map(|(expr, field)| into_column(expr, &plan, field))
-        .collect::<Result<Vec<_>>>()?;
-    Ok(LogicalPlan::Projection(Projection::try_new(
-        exprs,
-        Arc::new(plan),
-    )?))
-}
-
-fn into_column(expr: Expr, plan: &LogicalPlan, field: &Field) -> Result<Expr> {
-    use datafusion::logical_expr::ExprSchemable;
-    let found = expr.get_type(plan.schema())?;
-    let wanted = field.data_type();
-    let expr = match () {
-        () if found == *wanted => expr,
-        () if fits(&found, wanted) => expr.cast_to(wanted, plan.schema())?,
-        () => {
-            return plan_err!(
-                "column \"{}\" of the table is {}, the query gives {}; CAST it",
-                field.name(),
-                sql_name(wanted),
-                sql_name(&found)
-            );
-        }
-    };
-    Ok(expr.alias(field.name()))
-}
-
-/// Whether every value of `found` has its like in `wanted`.
-fn fits(found: &DataType, wanted: &DataType) -> bool {
-    use DataType::*;
-    let text = |t: &DataType| matches!(t, Utf8 | LargeUtf8 | Utf8View);
-    let whole = |t: &DataType| t.is_integer();
-    match (found, wanted) {
-        (Null, _) => true,
-        (found, wanted) if text(found) && text(wanted) => true,
-        (found, wanted) if whole(found) && whole(wanted) => {
-            let width = |t: &DataType| t.primitive_width().unwrap_or(0);
-            width(found) <= width(wanted) || *found == UInt64 && *wanted == Int64
-        }
-        (found, Float64) => whole(found) || found.is_floating() || found.is_decimal(),
-        (found, Float32) => matches!(found, Float16 | Int8 | Int16 | UInt8 | UInt16),
-        (Timestamp(_, None), Timestamp(_, None)) => true,
-        (Date32, Timestamp(_, None)) => true,
-        (found, Decimal128(..)) => found.is_decimal() || whole(found),
-        (Binary | LargeBinary | BinaryView, Binary | LargeBinary | BinaryView) => true,
-        _ => false,
-    }
 }
 
 fn strip_context(error: DataFusionError) -> DataFusionError {

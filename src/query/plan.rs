@@ -3,37 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, Int64Array, RecordBatch, TimestampNanosecondArray, new_null_array,
-};
-use arrow::datatypes::{FieldRef, Schema, SchemaRef, TimestampNanosecondType};
+use arrow::array::{Int64Array, RecordBatch, new_null_array};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::catalog::view::ViewTable;
-use datafusion::common::{Column, DFSchema, DataFusionError, Result, plan_err};
+use datafusion::common::{Column, DFSchema, DataFusionError, Result};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator,
-};
-use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast;
 
-use super::forgiving::forgive;
 use super::meaning;
 use super::pipeline::Pipeline;
-use super::session::{analyze, fault, plan_query, session};
+use super::session::{fault, plan_query, session};
 use super::sql::{
     ColumnKind, Connector, Diagnostic, Diagnostics, FilesystemSinkOptions, KafkaSourceOptions,
     SourceText, Span, SqlFile, Statement, TableDef, table_name,
 };
 use super::steps::Tally;
-use super::stream::{FRAME, KAFKA_TIMESTAMP, StreamTable, TIMESTAMP, carry_hidden, timestamp_type};
-use super::tumble::interval_nanos;
+use super::stream::{FRAME, KAFKA_TIMESTAMP, StreamTable, TIMESTAMP, carry_hidden};
+use super::watermark::{WatermarkPlan, expression, watermark};
 use super::{determinism, sinks};
-use crate::model::NANOS_PER_SECOND;
-
-/// Delay of the watermark where a table has no `WATERMARK FOR`: Arroyo's second.
-const DEFAULT_DELAY: i64 = NANOS_PER_SECOND;
 
 /// A SQL file, ready to run.
 #[derive(Debug)]
@@ -57,14 +46,6 @@ pub struct SourcePlan {
     pub decoded: SchemaRef,
     /// The frames' watermark.
     pub watermark: WatermarkPlan,
-}
-
-/// How a frame's watermark is computed.
-#[derive(Debug)]
-pub struct WatermarkPlan {
-    expr: Arc<dyn PhysicalExpr>,
-    /// How far it lags behind event time, nanoseconds: the `- INTERVAL` of the expression.
-    pub delay: i64,
 }
 
 /// One INSERT.
@@ -100,15 +81,6 @@ impl SourcePlan {
         let mut fields = self.decoded.fields().to_vec();
         fields.extend(StreamTable::frame_fields());
         Arc::new(Schema::new(fields))
-    }
-}
-
-impl WatermarkPlan {
-    /// The watermark candidates of a batch of frames, nanoseconds; null where a frame has none.
-    pub fn candidates(&self, frames: &RecordBatch) -> Result<TimestampNanosecondArray> {
-        let values: ArrayRef = self.expr.evaluate(frames)?.into_array(frames.num_rows())?;
-        let values = arrow::compute::cast(&values, &timestamp_type())?;
-        Ok(values.as_primitive::<TimestampNanosecondType>().clone())
     }
 }
 
@@ -248,7 +220,7 @@ impl<'a> Planner<'a> {
         for defined in &table.columns {
             let expr = match &defined.kind {
                 ColumnKind::Physical => column(&defined.name),
-                ColumnKind::Generated(expr) => match self.expression(expr, &schema) {
+                ColumnKind::Generated(expr) => match expression(&self.state, expr, &schema) {
                     Ok(expr) => expr.cast_to(&defined.data_type, &schema)?,
                     Err(error) => {
                         self.fault(defined.span, &error);
@@ -271,14 +243,6 @@ impl<'a> Planner<'a> {
         exprs.push(event_time.alias(TIMESTAMP));
         exprs.push(column(FRAME));
         scan.project(exprs)?.build()
-    }
-
-    fn expression(&self, expr: &ast::Expr, schema: &DFSchema) -> Result<Expr> {
-        let expr = ast::ExprWithAlias {
-            expr: expr.clone(),
-            alias: None,
-        };
-        self.state.create_logical_expr_from_sql_expr(expr, schema)
     }
 
     fn output(
@@ -383,7 +347,7 @@ impl<'a> Planner<'a> {
     ) -> Result<SourcePlan> {
         let table = stream.table;
         let physical = physical(table);
-        let (expr, delay) = self.watermark(&name, table, &physical)?;
+        let (expr, delay) = watermark(&self.state, &name, table, &physical)?;
         let mut used: BTreeSet<&str> = outputs
             .iter()
             .flat_map(|output| output.pipeline.input())
@@ -402,10 +366,10 @@ impl<'a> Planner<'a> {
         fields.extend(StreamTable::frame_fields());
         let frames: SchemaRef = Arc::new(Schema::new(fields));
         let schema = DFSchema::try_from_qualified_schema(name.as_str(), &frames)?;
-        let watermark = WatermarkPlan {
-            expr: self.state.create_physical_expr(expr.clone(), &schema)?,
+        let watermark = WatermarkPlan::new(
+            self.state.create_physical_expr(expr.clone(), &schema)?,
             delay,
-        };
+        );
         drop(used);
         // Run once over a frame without values: what cannot run at all is refused before anything starts.
         let columns = frames
@@ -435,74 +399,6 @@ impl<'a> Planner<'a> {
             watermark,
         })
     }
-
-    /// The watermark over the stream's physical columns, and its delay.
-    fn watermark(
-        &self,
-        name: &str,
-        table: &TableDef,
-        physical: &[FieldRef],
-    ) -> Result<(Expr, i64)> {
-        let provider = Arc::new(StreamTable::new(physical));
-        let scan = LogicalPlanBuilder::scan(name, provider_as_source(provider), None)?;
-        let schema = Arc::clone(scan.schema());
-        let Some(watermark) = &table.watermark else {
-            let second = datafusion::common::ScalarValue::new_interval_mdn(0, 0, DEFAULT_DELAY);
-            let time = Expr::Column(Column::new(Some(name), KAFKA_TIMESTAMP));
-            return Ok((time - Expr::Literal(second, None), DEFAULT_DELAY));
-        };
-        let column = table
-            .columns
-            .iter()
-            .find(|c| same_column(&watermark.column, &c.name));
-        let Some(column) = column else {
-            return plan_err!(
-                "WATERMARK FOR names a column \"{}\" that the table does not have",
-                watermark.column
-            );
-        };
-        let expr = match (&watermark.expr, &column.kind) {
-            (Some(expr), _) | (None, ColumnKind::Generated(expr)) => {
-                self.expression(expr, &schema)?
-            }
-            (None, _) => Expr::Column(Column::new(Some(name), &column.name)),
-        };
-        determinism::check_expr(&expr)?;
-        let projected = scan.project([expr.alias("watermark")])?.build()?;
-        let LogicalPlan::Projection(projection) = analyze(&self.state, projected)? else {
-            return plan_err!("the watermark is not an expression");
-        };
-        let context = SimplifyContext::builder()
-            .with_schema(Arc::clone(projection.input.schema()))
-            .with_config_options(Arc::clone(self.state.config_options()))
-            .build();
-        let expr = forgive(projection.expr[0].clone().unalias())?.data;
-        // Some functions (coalesce) only run in the form that simplification gives them.
-        let expr = ExprSimplifier::new(context).simplify(expr)?;
-        let found = expr.get_type(projection.input.schema())?;
-        if !matches!(found, arrow::datatypes::DataType::Timestamp(_, None)) {
-            return plan_err!("the watermark must be a TIMESTAMP, it is {found}");
-        }
-        let delay = delay(&expr);
-        Ok((expr, delay))
-    }
-}
-
-/// The interval that a watermark expression subtracts, nanoseconds; 0 where it is no such difference.
-fn delay(expr: &Expr) -> i64 {
-    match expr {
-        Expr::BinaryExpr(BinaryExpr {
-            op: Operator::Minus,
-            right,
-            ..
-        }) => match right.as_ref() {
-            Expr::Literal(value, _) => interval_nanos(value).unwrap_or(0),
-            _ => 0,
-        },
-        Expr::Cast(cast) => delay(&cast.expr),
-        Expr::TryCast(cast) => delay(&cast.expr),
-        _ => 0,
-    }
 }
 
 fn physical(table: &TableDef) -> Vec<FieldRef> {
@@ -521,7 +417,8 @@ fn missing_table(message: &str) -> Option<&str> {
     Some(name.trim_start_matches("datafusion.public."))
 }
 
-fn same_column(ident: &ast::Ident, name: &str) -> bool {
+/// Whether an identifier names a column: as quoted, else in any case.
+pub fn same_column(ident: &ast::Ident, name: &str) -> bool {
     match ident.quote_style {
         Some(_) => ident.value == name,
         None => ident.value.eq_ignore_ascii_case(name),

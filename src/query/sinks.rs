@@ -1,13 +1,18 @@
-//! What a sink's declaration says about its files.
+//! What a sink's declaration says about its files, and how a query's columns become the sink's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::{Column, Result, plan_err};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection};
 use datafusion::sql::sqlparser::ast;
 
 use super::plan::Output;
-use super::sql::{ColumnKind, Diagnostic, SourceText, SqlFile, Statement, TableDef, table_name};
+use super::sql::{
+    ColumnKind, Diagnostic, SourceText, SqlFile, Statement, TableDef, sql_name, table_name,
+};
+use super::stream::{FRAME, TIMESTAMP};
 
 /// The columns of a sink. `columns` is the INSERT's own list, which must name them all in order.
 pub fn schema(
@@ -53,6 +58,77 @@ pub fn sort_columns(schema: &SchemaRef) -> Vec<usize> {
     let text = |t: &DataType| matches!(t, DataType::Utf8View | DataType::Utf8);
     let time = |t: &DataType| matches!(t, DataType::Timestamp(..) | DataType::Date32);
     of(text).chain(of(time)).collect()
+}
+
+/// The query's columns, by position, as the sink's; hidden columns stay behind.
+pub fn into_sink(plan: LogicalPlan, sink: &SchemaRef) -> Result<LogicalPlan> {
+    let visible: Vec<Expr> = plan
+        .schema()
+        .iter()
+        .filter(|(_, field)| field.name() != TIMESTAMP && field.name() != FRAME)
+        .map(|(qualifier, field)| Expr::Column(Column::from((qualifier, field))))
+        .collect();
+    if visible.len() != sink.fields().len() {
+        return plan_err!(
+            "the query has {} columns, the table it goes into has {} ({})",
+            visible.len(),
+            sink.fields().len(),
+            sink.fields()
+                .iter()
+                .map(|f| f.name().as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
+    }
+    let exprs = visible
+        .into_iter()
+        .zip(sink.fields())
+        .map(|(expr, field)| into_column(expr, &plan, field))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(LogicalPlan::Projection(Projection::try_new(
+        exprs,
+        Arc::new(plan),
+    )?))
+}
+
+fn into_column(expr: Expr, plan: &LogicalPlan, field: &Field) -> Result<Expr> {
+    let found = expr.get_type(plan.schema())?;
+    let wanted = field.data_type();
+    let expr = match () {
+        () if found == *wanted => expr,
+        () if fits(&found, wanted) => expr.cast_to(wanted, plan.schema())?,
+        () => {
+            return plan_err!(
+                "column \"{}\" of the table is {}, the query gives {}; CAST it",
+                field.name(),
+                sql_name(wanted),
+                sql_name(&found)
+            );
+        }
+    };
+    Ok(expr.alias(field.name()))
+}
+
+/// Whether every value of `found` has its like in `wanted`.
+fn fits(found: &DataType, wanted: &DataType) -> bool {
+    use DataType::*;
+    let text = |t: &DataType| matches!(t, Utf8 | LargeUtf8 | Utf8View);
+    let whole = |t: &DataType| t.is_integer();
+    match (found, wanted) {
+        (Null, _) => true,
+        (found, wanted) if text(found) && text(wanted) => true,
+        (found, wanted) if whole(found) && whole(wanted) => {
+            let width = |t: &DataType| t.primitive_width().unwrap_or(0);
+            width(found) <= width(wanted) || *found == UInt64 && *wanted == Int64
+        }
+        (found, Float64) => whole(found) || found.is_floating() || found.is_decimal(),
+        (found, Float32) => matches!(found, Float16 | Int8 | Int16 | UInt8 | UInt16),
+        (Timestamp(_, None), Timestamp(_, None)) => true,
+        (Date32, Timestamp(_, None)) => true,
+        (found, Decimal128(..)) => found.is_decimal() || whole(found),
+        (Binary | LargeBinary | BinaryView, Binary | LargeBinary | BinaryView) => true,
+        _ => false,
+    }
 }
 
 /// Two INSERTs may not write to one folder, nor into each other's.

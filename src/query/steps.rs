@@ -113,12 +113,6 @@ impl Steps {
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
-    /// What comes out.
-    #[cfg(test)]
-    pub fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
     /// Runs the chain over one batch of the input columns.
     pub fn run(&self, batch: RecordBatch, tally: &mut Tally) -> Result<RecordBatch> {
         let mut batch = batch;

@@ -2,7 +2,7 @@
 
 mod cases;
 mod edit;
-mod exact;
+pub mod exact;
 pub mod harness;
 mod property;
 mod refused;

@@ -156,10 +156,13 @@ fn frames(partitions: i32, steps: Vec<Step>) -> Vec<Frame> {
     frames.collect()
 }
 
+/// A tick with its order: event time, partition, place in the partition.
+type Placed<'a> = (i64, i32, usize, &'a Tick);
+
 /// The contract of time, as it is written down: rows as text and counts.
 fn defined(run: &Run) -> (Vec<String>, BTreeMap<&'static str, u64>) {
     let mut watermarks = BTreeMap::new();
-    let mut windows: BTreeMap<(&str, i64), Vec<(i64, i32, usize, &Tick)>> = BTreeMap::new();
+    let mut windows: BTreeMap<(&str, i64), Vec<Placed<'_>>> = BTreeMap::new();
     let mut counts = BTreeMap::new();
     let mut count = |what| *counts.entry(what).or_default() += 1;
     let is_future = |frame: &Frame, tick: &Tick| tick.time_ms > frame.kafka_ms + SKEW_MS;

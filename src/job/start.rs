@@ -57,7 +57,7 @@ pub fn starts(
                 bounds.low
             )),
             offset if offset.max(start.counted_from) > bounds.high => Some(format!(
-                "partition {partition}: offset {} was read before, the topic ends at {}; was it deleted and created again?",
+                "partition {partition}: offset {} was read before, but the topic ends at {}: it may have been deleted and created again",
                 start.counted_from, bounds.high
             )),
             _ => None,

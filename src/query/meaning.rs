@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::plan::{Output, SourcePlan};
-use super::sql::{SqlFile, Statement};
+use super::sql::{SqlFile, Statement, sql_name};
 
 /// The meaning of a file: entries that are compared one by one when a job starts again.
 ///
@@ -19,7 +19,8 @@ pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<S
     for output in outputs {
         let table = &output.table;
         let columns = output.schema.fields().iter();
-        let columns = columns.map(|field| format!("{} {}", field.name(), field.data_type()));
+        let columns =
+            columns.map(|field| format!("{} {}", field.name(), sql_name(field.data_type())));
         let seconds = output.pipeline.windows().width() as f64 / 1e9;
         let sink = &output.sink;
         let path = match &sink.time_pattern {
@@ -48,6 +49,19 @@ pub enum Change {
     Refuse(Vec<String>),
 }
 
+/// The columns of `was` that are not in `is`; columns may be added.
+fn lost_columns(name: &str, was: &str, is: &str) -> Vec<String> {
+    let is: Vec<&str> = is.split(", ").collect();
+    let lost = was.split(", ").filter(|column| !is.contains(column));
+    let lost = lost.map(|was| {
+        let (column, _) = was.split_once(' ').unwrap_or((was, ""));
+        let same_name = |is: &&&str| is.split_once(' ').is_some_and(|(is, _)| is == column);
+        let now = is.iter().find(same_name).copied().unwrap_or("nothing");
+        format!("{name}: {was} → {now}")
+    });
+    lost.collect()
+}
+
 /// Compares what a checkpoint was written for with what the file means now.
 pub fn compare(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Change {
     let mut refused = Vec::new();
@@ -59,8 +73,8 @@ pub fn compare(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -
         let compatible = match (was, is) {
             _ if name == "sql" => true,
             (Some(was), Some(is)) if name.starts_with("columns ") => {
-                let is: Vec<&str> = is.split(", ").collect();
-                was.split(", ").all(|column| is.contains(&column))
+                refused.extend(lost_columns(name, was, is));
+                true
             }
             (was, is) => was == is,
         };

@@ -218,10 +218,17 @@ fn window_key(aggregate: &Aggregate) -> Result<(usize, TumbleWindows)> {
     }
     match found {
         Some(found) => Ok(found),
+        None if holds_aggregate(&aggregate.input) => {
+            plan_err!("the local engine does not run a second aggregation above a windowed one")
+        }
         None => plan_err!(
             "the aggregate has no window, so its rows would never be final; add tumble(interval '1 minute') to its GROUP BY"
         ),
     }
+}
+
+fn holds_aggregate(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Aggregate(_)) || plan.inputs().into_iter().any(holds_aggregate)
 }
 
 fn without(exprs: &[Expr], at: usize) -> Vec<Expr> {

@@ -100,6 +100,8 @@ struct Planner<'a> {
     file: &'a SqlFile,
     state: SessionState,
     streams: BTreeMap<String, Stream<'a>>,
+    /// Tables and views that were declared so far.
+    names: BTreeSet<String>,
     faults: Vec<Diagnostic>,
 }
 
@@ -109,6 +111,7 @@ impl<'a> Planner<'a> {
             file,
             state: session(),
             streams: BTreeMap::new(),
+            names: BTreeSet::new(),
             faults: Vec::new(),
         }
     }
@@ -119,12 +122,11 @@ impl<'a> Planner<'a> {
 
     fn plan(mut self) -> Result<JobPlan, Diagnostics> {
         let mut sinks: BTreeMap<String, (&TableDef, &FilesystemSinkOptions)> = BTreeMap::new();
-        let mut names = BTreeSet::new();
         let mut inserts = Vec::new();
         for statement in &self.file.statements {
             match statement {
                 Statement::CreateTable(table) => {
-                    let name = self.declare(&mut names, &table.name);
+                    let name = self.declare(&table.name);
                     match &table.connector {
                         Connector::KafkaSource(options) => self.add_stream(name, table, options),
                         Connector::FilesystemSink(options) => {
@@ -133,7 +135,7 @@ impl<'a> Planner<'a> {
                     }
                 }
                 Statement::CreateView(view) => {
-                    let name = self.declare(&mut names, &view.name);
+                    let name = self.declare(&view.name);
                     let planned = plan_query(&self.state, &view.query).and_then(carry_hidden);
                     match planned.and_then(|plan| self.register(&name, plan)) {
                         Ok(()) => {}
@@ -159,9 +161,9 @@ impl<'a> Planner<'a> {
         self.finish(outputs)
     }
 
-    fn declare(&mut self, names: &mut BTreeSet<String>, ident: &ast::Ident) -> String {
+    fn declare(&mut self, ident: &ast::Ident) -> String {
         let name = table_name(ident);
-        if !names.insert(name.clone()) {
+        if !self.names.insert(name.clone()) {
             let message = format!("\"{name}\" is declared twice");
             self.faults
                 .push(self.source().diagnostic(ident.span, message));
@@ -170,7 +172,21 @@ impl<'a> Planner<'a> {
     }
 
     fn fault(&mut self, span: Span, error: &DataFusionError) {
-        self.faults.push(fault(self.source(), span, error));
+        let mut fault = fault(self.source(), span, error);
+        if let Some(table) = missing_table(&fault.message) {
+            // One that could not be planned has its own fault.
+            if self.names.contains(table) {
+                return;
+            }
+            let message = format!("table \"{table}\" does not exist");
+            let known = self.names.iter().map(String::as_str);
+            fault = Diagnostic {
+                message,
+                ..fault.clone()
+            }
+            .with_nearest(table, known, None);
+        }
+        self.faults.push(fault);
     }
 
     fn register(&self, name: &str, plan: LogicalPlan) -> Result<()> {
@@ -391,6 +407,14 @@ fn physical(table: &TableDef) -> Vec<FieldRef> {
         .iter()
         .filter(|c| matches!(c.kind, ColumnKind::Physical));
     physical.map(|column| Arc::new(column.field())).collect()
+}
+
+/// The table that DataFusion's planner did not find.
+fn missing_table(message: &str) -> Option<&str> {
+    let name = message
+        .strip_prefix("table '")?
+        .strip_suffix("' not found")?;
+    Some(name.trim_start_matches("datafusion.public."))
 }
 
 /// Whether an identifier names a column: as quoted, else in any case.

@@ -84,6 +84,14 @@ pub fn fault(source: &SourceText, span: Span, error: &DataFusionError) -> Diagno
             .with_nearest(&field.name, known, help);
     }
     let text = error.find_root().strip_backtrace();
+    for window in ["hop", "session"] {
+        if text.contains(&format!("Invalid function '{window}'")) {
+            let message = format!("the local engine does not run {window}() windows");
+            return source
+                .diagnostic(place, message)
+                .with_help("it runs tumble(interval '1 minute')");
+        }
+    }
     let text = [
         "Error during planning: ",
         "SQL error: ",

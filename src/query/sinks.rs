@@ -9,7 +9,9 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection};
 use datafusion::sql::sqlparser::ast;
 
 use super::plan::Output;
-use super::sql::{ColumnKind, Diagnostic, SourceText, SqlFile, Statement, TableDef, table_name};
+use super::sql::{
+    ColumnKind, Diagnostic, SourceText, SqlFile, Statement, TableDef, sql_name, table_name,
+};
 use super::stream::{FRAME, TIMESTAMP};
 
 /// The columns of a sink. `columns` is the INSERT's own list, which must name them all in order.
@@ -97,8 +99,10 @@ fn into_column(expr: Expr, plan: &LogicalPlan, field: &Field) -> Result<Expr> {
         () if fits(&found, wanted) => expr.cast_to(wanted, plan.schema())?,
         () => {
             return plan_err!(
-                "column \"{}\" of the table is {wanted}, the query gives {found}; CAST it",
-                field.name()
+                "column \"{}\" of the table is {}, the query gives {}; CAST it",
+                field.name(),
+                sql_name(wanted),
+                sql_name(&found)
             );
         }
     };

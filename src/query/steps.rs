@@ -16,6 +16,8 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Unnest};
 use datafusion::physical_expr::PhysicalExpr;
 
+use super::pipeline::node_name;
+
 /// What became of the rows that a run of steps was given.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
@@ -88,7 +90,10 @@ impl Steps {
                 steps.unnest(unnest)?;
                 Ok(steps)
             }
-            other => Err(DataFusionError::NotImplemented(other.display().to_string())),
+            other => Err(DataFusionError::NotImplemented(format!(
+                "the local engine does not run {} below a windowed aggregate",
+                node_name(other)
+            ))),
         }
     }
 

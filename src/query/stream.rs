@@ -14,6 +14,8 @@ use datafusion::common::{Column, Result, not_impl_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::pipeline::node_name;
+
 /// Event time of a row: Arroyo's hidden column.
 pub const TIMESTAMP: &str = "_timestamp";
 /// Number of the row's frame in its micro-batch.
@@ -82,6 +84,9 @@ impl TableProvider for StreamTable {
 pub fn carry_hidden(plan: LogicalPlan) -> Result<LogicalPlan> {
     if matches!(plan, LogicalPlan::TableScan(_)) || plan.inputs().is_empty() {
         return Ok(plan);
+    }
+    if plan.inputs().len() > 1 {
+        return not_impl_err!("the local engine does not run {}", node_name(&plan));
     }
     let inputs = plan
         .inputs()

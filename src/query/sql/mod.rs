@@ -26,7 +26,7 @@ pub use connector::{
 };
 pub use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, SourceText};
-pub use table::{ColumnDef, ColumnKind, METADATA, TableDef, WatermarkDef};
+pub use table::{ColumnDef, ColumnKind, METADATA, TableDef, WatermarkDef, sql_name};
 
 /// A SQL file is at most this long.
 const LARGEST_FILE_BYTES: usize = 1 << 20;

@@ -1,6 +1,6 @@
 //! What a table is: its columns, its watermark and its connector, and whether they go together.
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Span;
@@ -173,11 +173,21 @@ fn check_watermark(reader: &Reader, body: &Body, faults: &mut Vec<Diagnostic>) {
     }
 }
 
-fn sql_name(data_type: &DataType) -> &'static str {
-    match data_type {
+/// A type as SQL names it; one that has no such name as Arrow does. Never with a space after a comma.
+pub fn sql_name(data_type: &DataType) -> String {
+    let name = match data_type {
+        DataType::Boolean => "BOOLEAN",
         DataType::Int64 => "BIGINT",
         DataType::Int32 => "INT",
+        DataType::Float64 => "DOUBLE",
+        DataType::Float32 => "FLOAT",
+        DataType::Date32 => "DATE",
         DataType::Binary => "BYTEA",
-        _ => "TEXT",
-    }
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "TEXT",
+        DataType::Timestamp(TimeUnit::Nanosecond, None) => "TIMESTAMP",
+        DataType::Decimal128(precision, scale) => return format!("DECIMAL({precision},{scale})"),
+        DataType::List(item) => return format!("{}[]", sql_name(item.data_type())),
+        other => return other.to_string().replace(", ", ","),
+    };
+    name.to_string()
 }

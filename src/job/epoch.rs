@@ -190,7 +190,7 @@ impl<'a> Coordinator<'a> {
                     let bounds = bounds[&partition];
                     let member = Member {
                         lane,
-                        spoke: start.offset > bounds.low,
+                        spoke: start.offset > bounds.low || start.watermark != Watermark::NONE,
                         end: self.bounded.then_some(bounds.high),
                         caught_up: false,
                         live: false,

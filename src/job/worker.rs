@@ -106,10 +106,10 @@ impl Member {
 
     fn quiet(&self, now: i64, idle: Option<Duration>) -> Quiet {
         let idle = idle.map(|idle| i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX));
-        if self.finished() {
-            Quiet::Finished
-        } else if self.caught_up && !self.spoke {
+        if (self.finished() || self.caught_up) && !self.spoke {
             Quiet::Silent
+        } else if self.finished() {
+            Quiet::Finished
         } else if self.caught_up
             && idle.is_some_and(|idle| now.saturating_sub(self.last_frame) >= idle)
         {

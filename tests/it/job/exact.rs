@@ -61,7 +61,7 @@ fn a_symbol_spread_over_partitions_gives_the_same_candles() {
 
 /// Deals frames round to the partitions, but ticks of one millisecond to one: their order is the
 /// partition's, so only there it is the exchange's.
-fn deal_apart(frames: &[Vec<u8>], partitions: i32) -> Vec<i32> {
+pub fn deal_apart(frames: &[Vec<u8>], partitions: i32) -> Vec<i32> {
     let mut last = (0, 0);
     let deal = frames.iter().map(|frame| {
         let frame: serde_json::Value = serde_json::from_slice(frame).unwrap();

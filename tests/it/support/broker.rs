@@ -43,9 +43,8 @@ pub struct Stored {
 impl TestBroker {
     /// A broker with an empty topic of so many partitions.
     pub fn start(partitions: i32) -> TestBroker {
-        match std::env::var(TEST_BROKER) {
-            Ok(bootstrap) if !bootstrap.trim().is_empty() => {
-                let bootstrap = bootstrap.trim().to_string();
+        match real_broker() {
+            Some(bootstrap) => {
                 let topic = unique_topic();
                 create_topic(&bootstrap, &topic, partitions);
                 TestBroker {
@@ -55,7 +54,7 @@ impl TestBroker {
                     embedded: None,
                 }
             }
-            _ => {
+            None => {
                 let topic = "raw_ticks".to_string();
                 let embedded = EmbeddedBroker::start(&topic, partitions, None).unwrap();
                 let bootstrap = embedded.address();
@@ -67,6 +66,86 @@ impl TestBroker {
                 }
             }
         }
+    }
+
+    /// A broker whose topic is not there before [`TestBroker::create`].
+    pub fn without_topic(partitions: i32) -> TestBroker {
+        match real_broker() {
+            Some(bootstrap) => TestBroker {
+                bootstrap,
+                topic: unique_topic(),
+                partitions,
+                embedded: None,
+            },
+            None => {
+                let embedded = EmbeddedBroker::start("another", 1, None).unwrap();
+                TestBroker {
+                    bootstrap: embedded.address(),
+                    topic: "raw_ticks".to_string(),
+                    partitions,
+                    embedded: Some(embedded),
+                }
+            }
+        }
+    }
+
+    /// Creates the topic.
+    pub fn create(&self) {
+        match &self.embedded {
+            Some(embedded) => embedded.create_topic(&self.topic, self.partitions).unwrap(),
+            None => create_topic(&self.bootstrap, &self.topic, self.partitions),
+        }
+    }
+
+    /// Forgets the topic and everything in it, and creates it again.
+    pub fn empty(&mut self) {
+        match &mut self.embedded {
+            Some(embedded) => {
+                *embedded = EmbeddedBroker::start(&self.topic, self.partitions, None).unwrap();
+                self.bootstrap = embedded.address();
+            }
+            None => {
+                let (topic, partitions) = (self.topic.clone(), self.partitions);
+                with_admin(&self.bootstrap, async |admin, options| {
+                    admin.delete_topics(&[&topic], options).await.unwrap();
+                    // A topic that is being deleted is there for a moment yet.
+                    let new = NewTopic::new(&topic, partitions, TopicReplication::Fixed(1));
+                    let started = Instant::now();
+                    while let Err((_, code)) =
+                        &admin.create_topics([&new], options).await.unwrap()[0]
+                    {
+                        assert_eq!(*code, RDKafkaErrorCode::TopicAlreadyExists);
+                        assert!(started.elapsed() < PATIENCE, "{topic} is not deleted");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                });
+            }
+        }
+    }
+
+    /// Per partition the next offset to read that a consumer group has committed, -1 for none.
+    pub fn committed(&self, group: &str) -> Vec<i64> {
+        let consumer: BaseConsumer = self.client().set("group.id", group).create().unwrap();
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition_range(&self.topic, 0, self.partitions - 1);
+        let committed = consumer.committed_offsets(asked, PATIENCE).unwrap();
+        let offset = |partition| match committed.find_partition(&self.topic, partition) {
+            Some(element) => element.offset().to_raw().unwrap_or(-1),
+            None => -1,
+        };
+        (0..self.partitions)
+            .map(|partition| offset(partition).max(-1))
+            .collect()
+    }
+
+    /// Per partition how many messages it holds.
+    pub fn ends(&self) -> Vec<i64> {
+        let consumer: BaseConsumer = self.client().create().unwrap();
+        let end = |partition| {
+            let watermarks = consumer.fetch_watermarks(&self.topic, partition, PATIENCE);
+            watermarks.unwrap().1
+        };
+        (0..self.partitions).map(end).collect()
     }
 
     /// How a room under test reaches it.
@@ -174,6 +253,12 @@ impl Drop for TestBroker {
             });
         }
     }
+}
+
+fn real_broker() -> Option<String> {
+    let named = std::env::var(TEST_BROKER).ok()?;
+    let named = named.trim();
+    (!named.is_empty()).then(|| named.to_string())
 }
 
 fn create_topic(bootstrap: &str, topic: &str, partitions: i32) {

@@ -1,4 +1,5 @@
-//! What the tests of several rooms start: a broker, a feed's server.
+//! What the tests of several rooms start: a broker, a feed's server, the shipped binaries.
 
 pub mod broker;
 pub mod finnhub;
+pub mod shipped;

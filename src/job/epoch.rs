@@ -1,13 +1,15 @@
 //! An epoch, in order: look, decide what is closed, take it out, compute its rows, stage, commit,
 //! publish. The workers read on while rows are computed and written.
 
+mod shares;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use super::lane::{Lane, LaneStart, Shared};
-use super::worker::{ClosedTables, Member, Note, Worker};
+use super::lane::{LaneStart, Shared};
+use super::worker::{ClosedTables, Note};
 use super::workers::{Workers, gone};
 use super::{JobError, JobSpec, ProgressReport, Summary};
 use crate::checkpoint::{Checkpoint, CheckpointStore, Emitted, FileEntry, PartitionState};
@@ -161,55 +163,6 @@ impl<'a> Coordinator<'a> {
                 }
             }
         })
-    }
-
-    /// One worker a thread, each with its partitions: partition p goes to worker p mod threads.
-    fn workers(
-        &self,
-        topic: &dyn Topic,
-        bounds: &BTreeMap<Partition, Bounds>,
-        starts: &BTreeMap<Partition, LaneStart>,
-    ) -> Result<Vec<Worker>, JobError> {
-        let count = self.threads.clamp(1, starts.len().max(1));
-        let mut shares = vec![BTreeMap::new(); count];
-        for (at, (&partition, &start)) in starts.iter().enumerate() {
-            shares[at % count].insert(partition, start);
-        }
-        let now = (self.clock)();
-        shares
-            .into_iter()
-            .map(|share| {
-                let offsets = Offsets(share.iter().map(|(&p, start)| (p, start.offset)).collect());
-                let members = share.into_iter().map(|(partition, start)| {
-                    let lane = Lane::new(
-                        partition,
-                        Arc::clone(&self.shared),
-                        start,
-                        self.emitted.clone(),
-                    )?;
-                    let bounds = bounds[&partition];
-                    let member = Member {
-                        lane,
-                        spoke: start.offset > bounds.low || start.watermark != Watermark::NONE,
-                        end: self.bounded.then_some(bounds.high),
-                        caught_up: false,
-                        live: false,
-                        last_frame: now,
-                        position: start.offset,
-                    };
-                    Ok((partition, member))
-                });
-                Ok(Worker {
-                    members: members.collect::<Result<_, JobError>>()?,
-                    source: topic.open(&offsets)?,
-                    shared: Arc::clone(&self.shared),
-                    clock: self.clock,
-                    budget: self
-                        .budget_per_partition(starts.len())
-                        .map(|each| each * offsets.0.len() as u64),
-                })
-            })
-            .collect()
     }
 
     fn budget_per_partition(&self, partitions: usize) -> Option<u64> {

@@ -187,10 +187,13 @@ fn a_continuous_job_killed_again_and_again_writes_every_candle_once() {
                 }
             };
             std::thread::sleep(moment);
-            lives.count(&run.kill(), &folder);
+            let ended = run.kill();
+            eprintln!("{moment:?} {}\n", ended.said);
+            lives.count(&ended, &folder);
             watch.check();
         }
     });
+    eprintln!("{:?} of {}", market.broker.ends(), market.frames.len());
     let what = format!("seed {}, {lives:?}", moments.seed);
     let ended = market.job(&folder).arguments(&["--available-now"]).end();
     assert_eq!(ended.code, Some(0), "{what}: {}", ended.said);

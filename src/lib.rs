@@ -22,6 +22,8 @@
 //! | [`broker`] | the embedded broker for demo and tests |
 //! | [`demo`] | the whole pipeline in one process |
 //! | [`bench`] | how fast the job is beside a bare consumer |
+//!
+//! [`bench`]: mod@bench
 
 pub mod model;
 

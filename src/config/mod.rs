@@ -1,7 +1,7 @@
 //! Every flag and environment variable, with unit and default. A flag beats the environment, which
 //! beats `.env`, which beats the default.
 //!
-//! One file a binary; [`command_line`] reads a command line, [`env`] loads `.env`, [`kafka`] keeps librdkafka
+//! One file a binary; [`command_line`] reads a command line, [`mod@env`] loads `.env`, [`kafka`] keeps librdkafka
 //! properties, [`log`] sets logging up, [`secret`] keeps what must not be shown, [`instant`] reads times.
 
 pub mod api;

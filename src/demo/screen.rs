@@ -47,7 +47,7 @@ impl Screen {
         let Screen {
             broker, table, api, ..
         } = self;
-        say!("StockPulse demo: a simulated exchange, Kafka, SQL, Parquet, in this process.");
+        say!("StockPulse demo: feed, Kafka, SQL, Parquet and API in this process.");
         say!("  Kafka     {broker}  topic raw_ticks");
         say!("  candles   {table}/  (Parquet)");
         say!("  API       {api}");

@@ -3,7 +3,7 @@
 //!
 //! A feed connects, subscribes and reads until it ends or is lost; trying again is the producer's
 //! business. A WebSocket feed is a file that says the address, the subscribe messages and what its
-//! messages mean, over [`websocket`].
+//! messages mean, over `websocket`.
 
 use bytes::Bytes;
 use futures::future::BoxFuture;

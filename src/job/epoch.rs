@@ -48,6 +48,21 @@ pub struct Coordinator<'a> {
     counts: Counts,
     summary: Summary,
     reported: (Instant, u64),
+    /// Per output the rows of closed windows that no commit has yet.
+    pending: Vec<Vec<SinkRows>>,
+    /// When the last epoch was due.
+    triggered_at: Instant,
+}
+
+/// What the coordinator's waiting ended for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    /// Windows are to be closed, to make room; their rows wait for the next commit.
+    Close,
+    /// A commit, if anything is new.
+    Epoch,
+    /// The last commit.
+    Last,
 }
 
 /// What one epoch took out of the workers.
@@ -95,6 +110,8 @@ impl<'a> Coordinator<'a> {
                 bad_data_fails,
             }),
             store,
+            pending: sinks.iter().map(|_| Vec::new()).collect(),
+            triggered_at: Instant::now(),
             sinks,
             committed: checkpoint,
             committed_at: Instant::now(),
@@ -125,9 +142,15 @@ impl<'a> Coordinator<'a> {
         std::thread::scope(|scope| {
             let mut workers = Workers::start(scope, workers);
             loop {
-                let last = self.wait(&mut workers)?;
-                let taken = self.take(&mut workers, last)?;
-                let report = self.commit(topic, taken, last, starts)?;
+                let due = self.wait(&mut workers)?;
+                let taken = self.take(&mut workers)?;
+                let (watermark, windows) = self.close(taken)?;
+                if due == Due::Close {
+                    continue;
+                }
+                let last = due == Due::Last;
+                self.commit(topic, last)?;
+                let report = self.report(watermark, windows, starts);
                 on_progress(&ProgressReport {
                     offsets_total,
                     ..report
@@ -167,7 +190,7 @@ impl<'a> Coordinator<'a> {
                     let bounds = bounds[&partition];
                     let member = Member {
                         lane,
-                        spoke: start.offset > bounds.low,
+                        spoke: start.offset > bounds.low || start.watermark != Watermark::NONE,
                         end: self.bounded.then_some(bounds.high),
                         caught_up: false,
                         live: false,
@@ -194,26 +217,30 @@ impl<'a> Coordinator<'a> {
             .map(|budget| (budget / partitions.max(1) as u64).max(1))
     }
 
-    /// Waits until an epoch is due. True: it is the last one.
-    fn wait(&mut self, workers: &mut Workers) -> Result<bool, JobError> {
-        let due = Instant::now() + self.trigger;
+    /// Waits until something is due.
+    fn wait(&mut self, workers: &mut Workers) -> Result<Due, JobError> {
+        let due = self.triggered_at + self.trigger;
         loop {
             if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
-                return Ok(true);
+                return Ok(Due::Last);
             }
             let everybody = workers.commands.len();
             if self.bounded && workers.waiting == everybody {
-                return Ok(workers.finished == everybody);
+                return Ok(match workers.finished == everybody {
+                    true => Due::Last,
+                    false => Due::Epoch,
+                });
             }
             let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Ok(false);
+                return Ok(Due::Epoch);
             }
             match workers.notes.recv_timeout(left.min(LOOK_EVERY)) {
                 Ok(Note::Waiting { finished }) => {
                     workers.waiting += 1;
                     workers.finished += usize::from(finished);
                 }
+                Ok(Note::Crowded) => return Ok(Due::Close),
                 Ok(Note::Failed(error)) => return Err(error),
                 Ok(Note::Looked(_) | Note::Closed(_)) => {
                     return Err(JobError::Failed(
@@ -227,7 +254,7 @@ impl<'a> Coordinator<'a> {
     }
 
     /// Takes the closed windows out of the workers, which then go on.
-    fn take(&mut self, workers: &mut Workers, last: bool) -> Result<Taken, JobError> {
+    fn take(&mut self, workers: &mut Workers) -> Result<Taken, JobError> {
         let now = (self.clock)();
         let views = workers.look(now)?;
         let standings = views.iter().map(|view| view.standing);
@@ -239,14 +266,10 @@ impl<'a> Coordinator<'a> {
                 open[at].extend(windows);
             }
         }
-        let may_close = last || self.may_close();
         for (windows, emitted) in open.iter_mut().zip(&mut self.emitted) {
             windows.sort_unstable();
             windows.dedup();
-            let closed = match may_close {
-                true => windows.partition_point(|window| window.end <= watermark.0),
-                false => 0,
-            };
+            let closed = windows.partition_point(|window| window.end <= watermark.0);
             if let Some(end) = windows.drain(..closed).next_back().map(|window| window.end) {
                 emitted.advance(Watermark(end));
             }
@@ -275,7 +298,7 @@ impl<'a> Coordinator<'a> {
     }
 
     /// The sinks' least interval between two commits of closed windows (`rolling_policy.interval`).
-    fn may_close(&self) -> bool {
+    fn interval_is_over(&self) -> bool {
         let intervals = self
             .shared
             .plan
@@ -286,42 +309,49 @@ impl<'a> Coordinator<'a> {
         self.closed_at.is_none_or(|at| at.elapsed() >= interval)
     }
 
-    fn commit(
-        &mut self,
-        topic: &dyn Topic,
-        taken: Taken,
-        last: bool,
-        starts: &BTreeMap<Partition, LaneStart>,
-    ) -> Result<ProgressReport, JobError> {
-        let Taken {
-            closed,
-            watermark,
-            open,
-        } = taken;
-        self.partitions = closed.partitions;
-        self.counts.add(&closed.counts);
-        self.metrics.ticks(&closed.counts);
-        let windows: usize = open.iter().map(Vec::len).sum();
-        self.metrics.open(windows, closed.open_groups, watermark);
+    /// Computes the rows of the closed windows, which wait for the next commit.
+    fn close(&mut self, taken: Taken) -> Result<(Watermark, usize), JobError> {
+        self.partitions = taken.closed.partitions;
+        self.counts.add(&taken.closed.counts);
+        self.metrics.ticks(&taken.closed.counts);
+        let windows: usize = taken.open.iter().map(Vec::len).sum();
+        self.metrics
+            .open(windows, taken.closed.open_groups, taken.watermark);
         self.summary.open_windows = windows;
-        self.summary.open_since = open.iter().flatten().map(|window| window.start).min();
-        let rows = self.rows(closed.tables)?;
-        let closes = rows.iter().any(|rows| !rows.is_empty());
-        if closes || self.worth_a_commit(last) {
-            let epoch = self
-                .committed
-                .as_ref()
-                .map_or(Epoch::FIRST, |c| c.epoch.next());
-            let mut files = Vec::new();
-            for (sink, rows) in self.sinks.iter_mut().zip(rows) {
-                files.extend(sink.stage(epoch, rows)?);
-            }
-            self.publish(topic, epoch, &files)?;
-            if closes {
-                self.closed_at = Some(self.committed_at);
-            }
+        let open = taken.open.iter().flatten();
+        self.summary.open_since = open.map(|window| window.start).min();
+        let rows = self.rows(taken.closed.tables)?;
+        for (pending, rows) in self.pending.iter_mut().zip(rows) {
+            pending.extend(rows);
         }
-        Ok(self.report(watermark, windows, starts))
+        Ok((taken.watermark, windows))
+    }
+
+    /// Stages, commits and publishes what waits, if it is time. What is committed always has every
+    /// closed window, since the checkpoint says that they were emitted.
+    fn commit(&mut self, topic: &dyn Topic, last: bool) -> Result<(), JobError> {
+        self.triggered_at = Instant::now();
+        let closes = self.pending.iter().any(|rows| !rows.is_empty());
+        let due = match closes {
+            true => last || self.interval_is_over(),
+            false => self.worth_a_commit(last),
+        };
+        if !due {
+            return Ok(());
+        }
+        let epoch = self
+            .committed
+            .as_ref()
+            .map_or(Epoch::FIRST, |c| c.epoch.next());
+        let mut files = Vec::new();
+        for (sink, rows) in self.sinks.iter_mut().zip(&mut self.pending) {
+            files.extend(sink.stage(epoch, std::mem::take(rows))?);
+        }
+        self.publish(topic, epoch, &files)?;
+        if closes {
+            self.closed_at = Some(self.committed_at);
+        }
+        Ok(())
     }
 
     /// The sinks' rows of the closed windows, per output in the order of the windows.

@@ -22,7 +22,7 @@ use crate::window::{OpenWindow, Progress};
 
 /// The default of frames of one partition that are worked through together: large enough that what a
 /// micro-batch costs is lost in it, small enough to stay in the processor's cache.
-pub const MICRO_BATCH_FRAMES: usize = 8192;
+pub const MICRO_BATCH_FRAMES: usize = 2048;
 /// The order of ticks is the partition's number, then this many bits of sequence.
 const SEQUENCE_BITS: u32 = 44;
 
@@ -124,6 +124,11 @@ impl Lane {
         std::mem::take(&mut self.counts)
     }
 
+    /// Tables of open windows.
+    pub fn tables(&self) -> usize {
+        self.tables.iter().map(BTreeMap::len).sum()
+    }
+
     /// Distinct keys in open windows.
     pub fn open_groups(&self) -> usize {
         self.tables
@@ -136,7 +141,9 @@ impl Lane {
     /// Takes one frame; a full micro-batch is worked through at once.
     pub fn push(&mut self, frame: &FrameRef<'_>) -> Result<(), JobError> {
         // A micro-batch never straddles the offset that counting begins at.
-        let straddles = self.ahead < self.counted_from && self.counting(frame.offset);
+        let waits_uncounted = |first: &Frame| !self.counting(first.offset);
+        let straddles =
+            self.frames.first().is_some_and(waits_uncounted) && self.counting(frame.offset);
         if straddles || self.decoder.rows() >= self.shared.micro_batch_frames {
             self.flush()?;
         }
@@ -255,10 +262,12 @@ impl Lane {
             .iter()
             .enumerate()
             .map(|(row, frame)| {
+                // By its event time, as a tick's: what is rejected moves no watermark.
+                let event_time = |&candidate: &i64| candidate.saturating_add(watermark.delay);
                 let candidate = candidates
                     .is_valid(row)
                     .then(|| candidates.value(row))
-                    .filter(|&candidate| !in_future(candidate, frame.kafka_time, skew));
+                    .filter(|candidate| !in_future(event_time(candidate), frame.kafka_time, skew));
                 self.progress.frame(frame.offset, candidate.map(Watermark))
             })
             .collect()

@@ -20,6 +20,9 @@ use crate::window::{Quiet, Standing};
 
 /// Frames that one poll hands on at the most.
 const POLL_FRAMES: usize = 8192;
+/// Windows of its partitions that a worker holds open before it asks for those that can be closed: a
+/// table costs some 40 kB however few its keys.
+const CROWD: usize = 32;
 /// How long a poll waits for the first frame: the longest that the coordinator waits for an answer.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 
@@ -51,6 +54,8 @@ pub enum Note {
         /// Every partition is read to its end.
         finished: bool,
     },
+    /// Many windows are open; closing those that can be would make room.
+    Crowded,
     /// The job cannot go on.
     Failed(JobError),
 }
@@ -101,10 +106,10 @@ impl Member {
 
     fn quiet(&self, now: i64, idle: Option<Duration>) -> Quiet {
         let idle = idle.map(|idle| i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX));
-        if self.finished() {
-            Quiet::Finished
-        } else if self.caught_up && !self.spoke {
+        if (self.finished() || self.caught_up) && !self.spoke {
             Quiet::Silent
+        } else if self.finished() {
+            Quiet::Finished
         } else if self.caught_up
             && idle.is_some_and(|idle| now.saturating_sub(self.last_frame) >= idle)
         {
@@ -144,6 +149,7 @@ impl Worker {
         notes: &Sender<Note>,
     ) -> Result<(), JobError> {
         let mut told = false;
+        let mut crowd = CROWD;
         loop {
             let finished = self.members.values().all(Member::finished);
             let waits = finished || self.budget == Some(0);
@@ -160,6 +166,13 @@ impl Worker {
                     Err(TryRecvError::Disconnected) => None,
                     Err(TryRecvError::Empty) => {
                         self.read()?;
+                        if self.tables() > crowd {
+                            // Once, until some were taken out.
+                            crowd = usize::MAX;
+                            if notes.send(Note::Crowded).is_err() {
+                                return Ok(());
+                            }
+                        }
                         continue;
                     }
                 },
@@ -179,7 +192,10 @@ impl Worker {
                             let partitions = self.members.len() as u64;
                             self.budget = budget_per_partition.map(|each| each * partitions);
                             told = false;
-                            Note::Closed(self.close(&emitted))
+                            let closed = self.close(&emitted);
+                            // What could not be closed does not ask again at once.
+                            crowd = CROWD.max(2 * self.tables());
+                            Note::Closed(closed)
                         }
                         Ok(Command::Look { .. }) => {
                             return Err(JobError::Failed(
@@ -229,6 +245,13 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    fn tables(&self) -> usize {
+        self.members
+            .values()
+            .map(|member| member.lane.tables())
+            .sum()
     }
 
     fn look(&mut self, now: i64) -> Result<Vec<LaneView>, JobError> {

@@ -60,7 +60,7 @@ impl Workers {
                     answers += 1;
                 }
                 // Said before the question came.
-                Note::Waiting { .. } => {}
+                Note::Waiting { .. } | Note::Crowded => {}
                 Note::Failed(error) => return Err(error),
                 Note::Closed(_) => return Err(gone()),
             }
@@ -99,6 +99,7 @@ impl Workers {
                     self.waiting += 1;
                     self.finished += usize::from(finished);
                 }
+                Note::Crowded => {}
                 Note::Failed(error) => return Err(error),
                 Note::Looked(_) => return Err(gone()),
             }

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
 
 use super::backoff::Backoff;
+use crate::config::command_line;
 use crate::config::env::load_dotenv;
 use crate::config::log::init_logging;
 use crate::config::producer::{ProducerArgs, ProducerConfig};
@@ -31,7 +31,7 @@ fn start() -> Result<(), (Exit, String)> {
     let usage = |message: String| (Exit::Usage, message);
     load_dotenv().map_err(usage)?;
     // clap ends the process for --help and for a flag that it does not know, with 0 and 2.
-    let args = ProducerArgs::parse();
+    let args = command_line::parse::<ProducerArgs>();
     init_logging(args.verbose);
     let config = args.check().map_err(usage)?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -40,13 +40,15 @@ struct Function {
 }
 
 impl Aggregates {
-    /// Lowers `functions` over `input`, whose first `keys` columns are the group keys.
+    /// Lowers `functions` over `input`, whose first `keys` columns are the group keys. One that has no
+    /// accumulator for its arguments' types is an error here, before anything is read.
     pub fn new(input: SchemaRef, keys: usize, functions: &[Expr]) -> Result<Aggregates> {
         let logical = DFSchema::try_from(Schema::clone(&input))?;
         let functions = functions
             .iter()
             .map(|expr| Function::lower(expr, &logical, &input))
             .collect::<Result<Vec<_>>>()?;
+        functions.iter().try_for_each(Function::check)?;
         let keys = Arc::new(Schema::new(input.fields()[..keys].to_vec()));
         let mut fields = keys.fields().to_vec();
         fields.extend(functions.iter().map(|f| f.expr.field()));
@@ -192,6 +194,14 @@ impl Function {
             filter: lowered.filter,
             expr,
         })
+    }
+
+    /// Makes an accumulator; the adapter would make its first one at the first row only.
+    fn check(&self) -> Result<()> {
+        match self.expr.groups_accumulator_supported() {
+            true => self.expr.create_groups_accumulator().map(drop),
+            false => self.expr.create_accumulator().map(drop),
+        }
     }
 
     fn accumulator(&self) -> Result<Box<dyn GroupsAccumulator>> {

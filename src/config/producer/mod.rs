@@ -70,7 +70,7 @@ pub struct ProducerArgs {
     )]
     pub kafka_properties: Secret,
 
-    /// One librdkafka property, as spark.kafka.<name>=<value>; repeatable, beats KAFKA_PROPERTIES.
+    /// One librdkafka property, as spark.kafka.NAME=VALUE; repeatable, beats KAFKA_PROPERTIES.
     #[arg(long = "conf", value_name = "NAME=VALUE")]
     pub conf: Vec<Secret>,
 

@@ -10,13 +10,13 @@ use crate::config::kafka::KafkaProperties;
 use crate::source::SourceError;
 
 /// Kilobytes of frames that wait in all readers of a topic together.
-const QUEUE_KBYTES: usize = 32 * 1024;
+const QUEUE_KBYTES: usize = 8 * 1024;
 /// Frames that wait in all readers of a topic together. librdkafka needs about 300 bytes for each
 /// beside its content, so this bounds memory where frames are small.
-const QUEUE_FRAMES: usize = 100_000;
+const QUEUE_FRAMES: usize = 20_000;
 
 /// Ours, which the user's properties override.
-const DEFAULTS: [(&str, &str); 6] = [
+const DEFAULTS: [(&str, &str); 8] = [
     ("client.id", "stockpulse-ingest"),
     ("isolation.level", "read_committed"),
     ("allow.auto.create.topics", "false"),
@@ -24,6 +24,9 @@ const DEFAULTS: [(&str, &str); 6] = [
     // on while a quick reader has long run dry.
     ("fetch.queue.backoff.ms", "10"),
     ("fetch.wait.max.ms", "100"),
+    // A response is kept whole until its last message is handed on.
+    ("fetch.message.max.bytes", "262144"),
+    ("fetch.max.bytes", "4194304"),
     ("socket.keepalive.enable", "true"),
 ];
 

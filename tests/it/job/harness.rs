@@ -90,6 +90,17 @@ impl Bench {
         self.run_until(topic, regime, |_| false)
     }
 
+    /// As [`Bench::run`], with another wall clock.
+    pub fn run_at(
+        &self,
+        topic: &dyn Topic,
+        regime: &Regime,
+        clock: fn() -> i64,
+    ) -> Result<Summary, JobError> {
+        let spec = self.spec_at(regime, clock).unwrap();
+        stockpulse::job::run(spec, topic, &mut |_| {})
+    }
+
     /// Runs until `done` says so of a report, then stops as a signal does.
     pub fn run_until(
         &self,

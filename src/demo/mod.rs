@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::api;
-use crate::broker::EmbeddedBroker;
+use crate::broker::{BrokerError, EmbeddedBroker};
 use crate::config::api::ApiOptions;
 use crate::config::demo::{DemoArgs, DemoFeed};
 use crate::config::ingest::{IngestOptions, Trigger};
@@ -68,8 +68,12 @@ fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let listener = runtime
         .block_on(api::bind(&api_options("", &[]), "--api-port"))
         .map_err(|error| failed(error.to_string()))?;
-    let broker = EmbeddedBroker::start(TOPIC, PARTITIONS, args.kafka_port)
-        .map_err(|error| failed(error.to_string()))?;
+    let broker = EmbeddedBroker::start(TOPIC, PARTITIONS, args.kafka_port).map_err(|error| {
+        failed(match error {
+            BrokerError::Port { .. } => format!("{error} by --kafka-port"),
+            other => other.to_string(),
+        })
+    })?;
     let table = start_anew(&args.data_dir)?;
     let feed = feed_config(args)?;
     let sql = sql(args, &broker.address(), &table)?;

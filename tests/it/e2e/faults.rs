@@ -146,7 +146,13 @@ fn a_path_that_cannot_be_written_is_named_and_ends_with_7() {
         .ingest(&broker, &["--available-now"])
         .env("CANDLES_PATH", "file/ohlc")
         .end();
-    assert_refused(&ended, 7, &["file/ohlc"]);
+    assert_refused(&ended, 7, &["file/_checkpoints", "a file stands where"]);
+    let ended = folder
+        .ingest(&broker, &["--available-now"])
+        .env("CANDLES_PATH", "file/ohlc")
+        .conf("spark.sql.streaming.checkpointLocation", "checkpoints")
+        .end();
+    assert_refused(&ended, 7, &["file/ohlc", "a file stands where"]);
     let ended = folder
         .ingest(&broker, &["--available-now"])
         .conf("spark.sql.streaming.checkpointLocation", "file/checkpoints")

@@ -5,6 +5,7 @@
 
 mod watch;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::job::exact::deal_apart;
 use crate::job::harness::{assert_recorded_candles, listing, read_rows, recorded_frames};
-use crate::support::broker::TestBroker;
+use crate::support::broker::{Appender, TestBroker};
 use crate::support::shipped::{Ended, Folder, Run};
 use watch::Watch;
 
@@ -78,19 +79,19 @@ impl Market {
         }
     }
 
-    fn append(&self, frames: std::ops::Range<usize>) {
+    fn append(&self, appender: &Appender, frames: Range<usize>) {
         let deal = self.deal[frames.clone()].iter().copied();
-        self.broker
-            .produce(deal.zip(self.frames[frames].iter().map(Vec::as_slice)));
+        appender.append(deal.zip(self.frames[frames].iter().map(Vec::as_slice)));
     }
 
     /// Appends up to `allowed` of the frames, which grows, until all are there.
     fn trade(&self, mut next: usize, allowed: &AtomicUsize) {
+        let appender = self.broker.appender();
         while next < self.frames.len() {
             let allowed = allowed.load(Ordering::Relaxed).min(self.frames.len());
             let end = (next + APPEND_FRAMES).min(allowed);
             match end > next {
-                true => self.append(next..end),
+                true => self.append(&appender, next..end),
                 false => std::thread::sleep(Duration::from_millis(5)),
             }
             next = end.max(next);
@@ -102,7 +103,7 @@ impl Market {
         folder
             .ingest(&self.broker, &["--master", "local[2]"])
             .conf("spark.stockpulse.trigger", "50 milliseconds")
-            .conf("spark.stockpulse.maxOffsetsPerTrigger", "40")
+            .conf("spark.stockpulse.maxOffsetsPerTrigger", "30")
             .conf("spark.stockpulse.var.COMMIT_INTERVAL", "1 milliseconds")
     }
 }
@@ -167,7 +168,7 @@ fn a_continuous_job_killed_again_and_again_writes_every_candle_once() {
     let (market, folder) = (Market::new(), Folder::new());
     // Every partition has spoken before the first start: one that never has is waited for by nobody.
     let share = market.frames.len().div_ceil(KILLS);
-    market.append(0..share);
+    market.append(&market.broker.appender(), 0..share);
     let allowed = AtomicUsize::new(share);
     let watch = Watch::start(&folder.table());
     let mut lives = Lives::default();
@@ -211,12 +212,12 @@ fn a_continuous_job_killed_again_and_again_writes_every_candle_once() {
 fn an_available_now_job_killed_again_and_again_writes_every_candle_once() {
     let mut moments = Moments::new();
     let (market, folder) = (Market::new(), Folder::new());
-    market.append(0..market.frames.len());
+    market.append(&market.broker.appender(), 0..market.frames.len());
     let watch = Watch::start(&folder.table());
     let mut lives = Lives::default();
     let ended = (0..BOUNDED_RUNS_MAX).find_map(|_| {
         let run = market.job(&folder).arguments(&["--available-now"]).start();
-        let moment = moments.next(50, 450);
+        let moment = moments.next(40, 300);
         if run.ends_within(moment) {
             return Some(run.end());
         }

@@ -155,32 +155,24 @@ impl TestBroker {
 
     /// Appends frames to the partitions named, each partition's in this order, once each.
     pub fn produce<'a>(&self, frames: impl IntoIterator<Item = (Partition, &'a [u8])>) {
+        self.appender().append(frames);
+    }
+
+    /// For who appends often: an idempotent producer takes a while to begin.
+    pub fn appender(&self) -> Appender {
         let failures = Arc::new(AtomicU64::new(0));
-        let producer: BaseProducer<Failures> = self
+        let producer = self
             .client()
             .set("enable.idempotence", "true")
             .set("compression.type", "zstd")
             .set("linger.ms", "5")
             .create_with_context(Failures(Arc::clone(&failures)))
             .unwrap();
-        for (partition, frame) in frames {
-            let record = || {
-                BaseRecord::<(), [u8]>::to(&self.topic)
-                    .partition(partition)
-                    .payload(frame)
-            };
-            while let Err((error, _)) = producer.send(record()) {
-                let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
-                assert_eq!(error, full, "producing to partition {partition}");
-                producer.poll(Duration::from_millis(100));
-            }
+        Appender {
+            producer,
+            failures,
+            topic: self.topic.clone(),
         }
-        producer.flush(PATIENCE).unwrap();
-        assert_eq!(
-            failures.load(Ordering::Relaxed),
-            0,
-            "messages were not delivered"
-        );
     }
 
     /// Everything that the topic holds now: partitions in order, offsets in order within each.
@@ -240,6 +232,35 @@ impl TestBroker {
             // librdkafka's default of a second makes a reader of a full topic slow.
             .set("fetch.queue.backoff.ms", "10");
         client
+    }
+}
+
+/// Appends to the topic.
+pub struct Appender {
+    producer: BaseProducer<Failures>,
+    failures: Arc<AtomicU64>,
+    topic: String,
+}
+
+impl Appender {
+    /// Frames to the partitions named, each partition's in this order, once each; they are there when
+    /// this returns.
+    pub fn append<'a>(&self, frames: impl IntoIterator<Item = (Partition, &'a [u8])>) {
+        for (partition, frame) in frames {
+            let record = || {
+                BaseRecord::<(), [u8]>::to(&self.topic)
+                    .partition(partition)
+                    .payload(frame)
+            };
+            while let Err((error, _)) = self.producer.send(record()) {
+                let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
+                assert_eq!(error, full, "producing to partition {partition}");
+                self.producer.poll(Duration::from_millis(100));
+            }
+        }
+        self.producer.flush(PATIENCE).unwrap();
+        let failures = self.failures.load(Ordering::Relaxed);
+        assert_eq!(failures, 0, "messages were not delivered");
     }
 }
 

@@ -165,10 +165,10 @@ mod tests {
             let reader = reader_config(&config, partitions, all);
             reader.get("queued.min.messages").map(str::to_owned)
         };
-        assert_eq!(frames(4, 4).as_deref(), Some("100000"));
-        assert_eq!(frames(1, 4).as_deref(), Some("25000"));
+        assert_eq!(frames(4, 4).as_deref(), Some("20000"));
+        assert_eq!(frames(1, 4).as_deref(), Some("5000"));
         assert_eq!(frames(1, 1000).as_deref(), Some("1000"));
-        assert_eq!(frames(1, 0).as_deref(), Some("100000"));
+        assert_eq!(frames(1, 0).as_deref(), Some("20000"));
     }
 
     #[test]

@@ -29,9 +29,9 @@ const PARTITIONS: i32 = 2;
 /// Frames that a continuous run reads in an epoch.
 const EPOCH_FRAMES: u32 = 30;
 /// Fewer, because an available-now run does not wait between epochs and must not end too soon.
-const BOUNDED_EPOCH_FRAMES: u32 = 10;
+const BOUNDED_EPOCH_FRAMES: u32 = 8;
 /// Frames that are appended together while a job runs.
-const APPEND_FRAMES: usize = 20;
+const APPEND_FRAMES: usize = 60;
 
 /// Allows every frame when it goes.
 struct Allow<'a>(&'a AtomicUsize);

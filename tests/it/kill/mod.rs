@@ -103,7 +103,7 @@ impl Market {
         folder
             .ingest(&self.broker, &["--master", "local[2]"])
             .conf("spark.stockpulse.trigger", "50 milliseconds")
-            .conf("spark.stockpulse.maxOffsetsPerTrigger", "30")
+            .conf("spark.stockpulse.maxOffsetsPerTrigger", "12")
             .conf("spark.stockpulse.var.COMMIT_INTERVAL", "1 milliseconds")
     }
 }

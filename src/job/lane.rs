@@ -47,8 +47,10 @@ pub struct LaneStart {
     pub offset: i64,
     /// The watermark before it.
     pub watermark: Watermark,
-    /// Frames before this were counted by an earlier run.
+    /// How far an earlier run has come; frames before this were counted by it.
     pub counted_from: i64,
+    /// The watermark there.
+    pub counted_watermark: Watermark,
 }
 
 /// One topic partition.
@@ -64,6 +66,7 @@ pub struct Lane {
     /// Next offset behind the frames that wait in `decoder`.
     ahead: i64,
     counted_from: i64,
+    counted_watermark: Watermark,
     sequence: i64,
     counts: Counts,
     scratch: Vec<usize>,
@@ -107,6 +110,7 @@ impl Lane {
             rejects: Vec::new(),
             ahead: start.offset,
             counted_from: start.counted_from,
+            counted_watermark: start.counted_watermark,
             sequence: 0,
             counts: Counts::default(),
             scratch: Vec::new(),
@@ -117,6 +121,15 @@ impl Lane {
     /// Where the partition stands after the frames that were flushed.
     pub fn progress(&self) -> &Progress {
         &self.progress
+    }
+
+    /// How far the job has come: the next offset that no run has counted, and the watermark before it.
+    /// While open windows are rebuilt, that is where the earlier run was.
+    pub fn reached(&self) -> (i64, Watermark) {
+        (
+            self.progress.next().max(self.counted_from),
+            self.progress.watermark().max(self.counted_watermark),
+        )
     }
 
     /// What became of the ticks since the last call.

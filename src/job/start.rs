@@ -46,6 +46,7 @@ pub fn starts(
                 offset: state.replay.offset,
                 watermark: state.replay.watermark,
                 counted_from: state.next,
+                counted_watermark: state.watermark,
             },
             // A partition that was added since the checkpoint is read from its beginning.
             None if checkpoint.is_some() => fresh(bounds.low),
@@ -98,6 +99,7 @@ fn fresh(offset: i64) -> LaneStart {
         offset,
         watermark: Watermark::NONE,
         counted_from: offset,
+        counted_watermark: Watermark::NONE,
     }
 }
 

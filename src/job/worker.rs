@@ -284,11 +284,11 @@ impl Worker {
                 .extend(tables.map(|(at, window, table)| (at, window, partition, table)));
             closed.counts.add(&member.lane.take_counts());
             closed.open_groups += member.lane.open_groups();
-            let progress = member.lane.progress();
-            let replay = progress.replay_point();
+            let replay = member.lane.progress().replay_point();
+            let (next, watermark) = member.lane.reached();
             let state = PartitionState {
-                next: progress.next(),
-                watermark: progress.watermark(),
+                next,
+                watermark,
                 replay: ReplayPoint {
                     offset: replay.offset,
                     watermark: replay.watermark,

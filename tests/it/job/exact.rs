@@ -59,6 +59,35 @@ fn a_symbol_spread_over_partitions_gives_the_same_candles() {
     }
 }
 
+/// Stopped before it has rebuilt its open windows, it commits less far than the run before it had come.
+#[test]
+fn a_job_that_is_stopped_while_it_rebuilds_counts_every_tick_once() {
+    let frames = recorded_frames();
+    let deal = deal_apart(&frames, 2);
+    let topic = topic(&frames, 2, |number| deal[number]);
+    let bench = Bench::new(&OHLC.replace("1 second", "1 milliseconds"));
+    let stopped = |max_offsets_per_trigger, ticks: u64| {
+        let regime = Regime {
+            bounded: false,
+            max_offsets_per_trigger: Some(max_offsets_per_trigger),
+            ..Regime::default()
+        };
+        let summary = bench.run_until(&topic, &regime, |report| report.ticks_total >= ticks);
+        summary.unwrap().counts.read
+    };
+    let mut read = 0;
+    while read < 6_000 {
+        let before = stopped(300, read + 1);
+        for _ in 0..3 {
+            read = stopped(2, 0);
+            assert!(read >= before, "{read} ticks after {before}");
+        }
+    }
+    let summary = bench.run(&topic, &Regime::default()).unwrap();
+    assert_eq!(summary.counts.read, 12_477);
+    assert_recorded_candles(&bench.rows(), "stopped again and again");
+}
+
 /// Deals frames round to the partitions, but ticks of one millisecond to one: their order is the
 /// partition's, so only there it is the exchange's.
 pub fn deal_apart(frames: &[Vec<u8>], partitions: i32) -> Vec<i32> {

@@ -26,6 +26,10 @@ const BOUNDED_KILLS: usize = 12;
 /// More runs than an available-now job needs to come to its end.
 const BOUNDED_RUNS_MAX: usize = 200;
 const PARTITIONS: i32 = 2;
+/// Frames that a continuous run reads in an epoch.
+const EPOCH_FRAMES: u32 = 30;
+/// Fewer, because an available-now run does not wait between epochs and must not end too soon.
+const BOUNDED_EPOCH_FRAMES: u32 = 10;
 /// Frames that are appended together while a job runs.
 const APPEND_FRAMES: usize = 20;
 
@@ -99,11 +103,14 @@ impl Market {
     }
 
     /// The job, with many small epochs and a commit in each.
-    fn job(&self, folder: &Folder) -> Run {
+    fn job(&self, folder: &Folder, epoch_frames: u32) -> Run {
         folder
             .ingest(&self.broker, &["--master", "local[2]"])
             .conf("spark.stockpulse.trigger", "50 milliseconds")
-            .conf("spark.stockpulse.maxOffsetsPerTrigger", "12")
+            .conf(
+                "spark.stockpulse.maxOffsetsPerTrigger",
+                &epoch_frames.to_string(),
+            )
             .conf("spark.stockpulse.var.COMMIT_INTERVAL", "1 milliseconds")
     }
 }
@@ -178,7 +185,7 @@ fn a_continuous_job_killed_again_and_again_writes_every_candle_once() {
         scope.spawn(|| market.trade(share, &allowed));
         for life in 0..KILLS {
             allowed.store(share * (life + 1), Ordering::Relaxed);
-            let run = market.job(&folder).start();
+            let run = market.job(&folder, EPOCH_FRAMES).start();
             let moment = match moments.one_in(4) {
                 // While it starts, recovers, reads open windows again.
                 true => moments.next(0, 200),
@@ -193,14 +200,17 @@ fn a_continuous_job_killed_again_and_again_writes_every_candle_once() {
         }
     });
     let what = format!("seed {}, {lives:?}", moments.seed);
-    let ended = market.job(&folder).arguments(&["--available-now"]).end();
+    let ended = market
+        .job(&folder, EPOCH_FRAMES)
+        .arguments(&["--available-now"])
+        .end();
     assert_eq!(ended.code, Some(0), "{what}: {}", ended.said);
-    let counts =
-        "12477 ticks read, 12477 in windows, 0 filtered, 0 late, 0 rejected; no window is open";
-    assert!(ended.said.contains(counts), "{what}: {}", ended.said);
     let candles = watch.end();
     assert_whole(&folder, &what);
     assert_eq!(candles, 2_469, "{what}");
+    let counts =
+        "12477 ticks read, 12477 in windows, 0 filtered, 0 late, 0 rejected; no window is open";
+    assert!(ended.said.contains(counts), "{what}: {}", ended.said);
     assert!(
         lives.after_commit >= KILLS / 2 && lives.commits > KILLS,
         "{what}"
@@ -216,8 +226,11 @@ fn an_available_now_job_killed_again_and_again_writes_every_candle_once() {
     let watch = Watch::start(&folder.table());
     let mut lives = Lives::default();
     let ended = (0..BOUNDED_RUNS_MAX).find_map(|_| {
-        let run = market.job(&folder).arguments(&["--available-now"]).start();
-        let moment = moments.next(40, 300);
+        let run = market
+            .job(&folder, BOUNDED_EPOCH_FRAMES)
+            .arguments(&["--available-now"])
+            .start();
+        let moment = moments.next(40, 250);
         if run.ends_within(moment) {
             return Some(run.end());
         }

@@ -46,8 +46,8 @@ fn with_server(options: ApiOptions, client: impl FnOnce(SocketAddr) + Send + 'st
             .await
             .unwrap();
         stop.send(()).unwrap();
+        // It returns when it no longer listens; the port may be another test's by now, so nobody asks there.
         server.await.unwrap().unwrap();
-        assert!(TcpStream::connect(address).is_err(), "still listening");
     });
 }
 

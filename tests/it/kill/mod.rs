@@ -22,7 +22,7 @@ use watch::Watch;
 /// How often a continuous run is killed.
 const KILLS: usize = 32;
 /// An available-now run is killed at least this often before it may end.
-const BOUNDED_KILLS: usize = 12;
+const BOUNDED_KILLS: usize = 10;
 /// More runs than an available-now job needs to come to its end.
 const BOUNDED_RUNS_MAX: usize = 1000;
 const PARTITIONS: i32 = 2;
@@ -230,7 +230,7 @@ fn an_available_now_job_killed_again_and_again_writes_every_candle_once() {
             .job(&folder, BOUNDED_EPOCH_FRAMES)
             .arguments(&["--available-now"])
             .start();
-        let moment = moments.next(40, 250);
+        let moment = moments.next(40, 180);
         run.ends_within(moment);
         let ended = run.kill();
         if ended.code.is_some() {

@@ -10,7 +10,8 @@
 --   which ticks count         (3) the WHERE
 --   which candles are kept    (4) HAVING after the GROUP BY
 --   how late ticks may come   (1) the WATERMARK
--- Changing the width, the key or the columns gives another table: write it to another CANDLES_PATH.
+-- Another width or key, or a column less, gives another table: write it to another CANDLES_PATH. An added column
+-- goes on in the same one.
 --
 -- {{ NAME | default }} is taken from --conf spark.stockpulse.var.NAME=…, else from the environment, else
 -- from .env, else it is the default. The dialect is Arroyo's, whose planner takes this file too.

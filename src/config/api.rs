@@ -77,7 +77,7 @@ impl From<ApiArgs> for ApiOptions {
 }
 
 /// The symbols of a list with commas between, trimmed; empty entries are dropped.
-fn split_symbols(list: &str) -> Vec<String> {
+pub fn split_symbols(list: &str) -> Vec<String> {
     list.split(',')
         .map(str::trim)
         .filter(|symbol| !symbol.is_empty())

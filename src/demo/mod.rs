@@ -211,10 +211,7 @@ fn feed_config(args: &DemoArgs) -> Result<FeedConfig, Failure> {
     let listed = || -> Vec<String> {
         let list = env("SYMBOL_LIST")
             .unwrap_or_else(|| crate::config::api::DEFAULT_SYMBOL_LIST.to_string());
-        list.split(',')
-            .map(|symbol| symbol.trim().to_string())
-            .filter(|symbol| !symbol.is_empty())
-            .collect()
+        crate::config::api::split_symbols(&list)
     };
     match args.feed {
         DemoFeed::Simulated => Ok(FeedConfig::Simulated {

@@ -34,8 +34,8 @@ fn an_aggregate_without_a_window() {
             ("GROUP BY symbol, window", "GROUP BY symbol"),
         ],
         &expect![[r#"
-            job.sql:79:1: the aggregate has no window, so its rows would never be final; add tumble(interval '1 minute') to its GROUP BY
-              79 | INSERT INTO ohlc
+            job.sql:80:1: the aggregate has no window, so its rows would never be final; add tumble(interval '1 minute') to its GROUP BY
+              80 | INSERT INTO ohlc
                  | ^^^^^^^^^^^^^^^^"#]],
     );
 }
@@ -48,8 +48,8 @@ fn a_query_without_an_aggregate() {
     check(
         &sql,
         &expect![[r#"
-            job.sql:79:1: the query has no windowed aggregate; the local engine runs GROUP BY … tumble(interval '…')
-              79 | INSERT INTO ohlc SELECT symbol, _timestamp AS a, _timestamp AS b, price AS c, price AS d, price AS e, price AS f, volume, 1 FROM ticks;
+            job.sql:80:1: the query has no windowed aggregate; the local engine runs GROUP BY … tumble(interval '…')
+              80 | INSERT INTO ohlc SELECT symbol, _timestamp AS a, _timestamp AS b, price AS c, price AS d, price AS e, price AS f, volume, 1 FROM ticks;
                  | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^"#]],
     );
 }
@@ -65,8 +65,8 @@ fn two_windows() {
             ("GROUP BY symbol, window", "GROUP BY symbol, window, other"),
         ],
         &expect![[r#"
-            job.sql:79:1: a query has one window
-              79 | INSERT INTO ohlc
+            job.sql:80:1: a query has one window
+              80 | INSERT INTO ohlc
                  | ^^^^^^^^^^^^^^^^"#]],
     );
 }
@@ -79,8 +79,8 @@ fn another_kind_of_window() {
             "hop(interval '1 minute', interval '5 minutes') AS",
         )],
         &expect![[r#"
-            job.sql:84:9: the local engine does not run hop() windows
-              84 |         hop(interval '1 minute', interval '5 minutes') AS window,
+            job.sql:85:9: the local engine does not run hop() windows
+              85 |         hop(interval '1 minute', interval '5 minutes') AS window,
                  |         ^^^
               help: it runs tumble(interval '1 minute')"#]],
     );
@@ -91,16 +91,16 @@ fn an_unknown_column() {
     refuses(
         &[("max(price)", "max(prise)")],
         &expect![[r#"
-        job.sql:86:13: column "prise" does not exist
-          86 |         max(prise) AS high,
-             |             ^^^^^
-          help: did you mean "price"?"#]],
+            job.sql:87:13: column "prise" does not exist
+              87 |         max(prise) AS high,
+                 |             ^^^^^
+              help: did you mean "price"?"#]],
     );
     refuses(
         &[("    tick.p AS price,", "    tick.price AS price,")],
         &expect![[r#"
-            job.sql:68:1: Field price not found in struct
-              68 | CREATE VIEW ticks AS
+            job.sql:69:1: Field price not found in struct
+              69 | CREATE VIEW ticks AS
                  | ^^^^^^^^^^^^^^^^^^^^"#]],
     );
 }
@@ -110,10 +110,10 @@ fn an_unknown_function() {
     refuses(
         &[("max(price)", "maxx(price)")],
         &expect![[r#"
-        job.sql:86:9: Invalid function 'maxx'.
-          86 |         maxx(price) AS high,
-             |         ^^^^
-          help: Did you mean 'max'?"#]],
+            job.sql:87:9: Invalid function 'maxx'.
+              87 |         maxx(price) AS high,
+                 |         ^^^^
+              help: Did you mean 'max'?"#]],
     );
 }
 
@@ -122,16 +122,16 @@ fn an_unknown_table() {
     refuses(
         &[("    FROM ticks\n", "    FROM tikcs\n")],
         &expect![[r#"
-            job.sql:91:10: table "tikcs" does not exist
-              91 |     FROM tikcs
+            job.sql:92:10: table "tikcs" does not exist
+              92 |     FROM tikcs
                  |          ^^^^^
               help: did you mean "ticks"?"#]],
     );
     refuses(
         &[("INSERT INTO ohlc\n", "INSERT INTO olhc\n")],
         &expect![[r#"
-            job.sql:79:13: table "olhc" does not exist
-              79 | INSERT INTO olhc
+            job.sql:80:13: table "olhc" does not exist
+              80 | INSERT INTO olhc
                  |             ^^^^
               help: did you mean "ohlc"?"#]],
     );
@@ -142,8 +142,8 @@ fn another_number_of_columns() {
     refuses(
         &[("low, close, volume, trades\n", "low, close, volume\n")],
         &expect![[r#"
-            job.sql:79:1: the query has 8 columns, the table it goes into has 9 (symbol, window_start, window_end, open, high, low, close, volume, trades)
-              79 | INSERT INTO ohlc
+            job.sql:80:1: the query has 8 columns, the table it goes into has 9 (symbol, window_start, window_end, open, high, low, close, volume, trades)
+              80 | INSERT INTO ohlc
                  | ^^^^^^^^^^^^^^^^"#]],
     );
 }
@@ -153,15 +153,15 @@ fn a_type_that_does_not_fit() {
     refuses(
         &[("    open DOUBLE,", "    open BIGINT,")],
         &expect![[r#"
-            job.sql:79:1: column "open" of the table is BIGINT, the query gives DOUBLE; CAST it
-              79 | INSERT INTO ohlc
+            job.sql:80:1: column "open" of the table is BIGINT, the query gives DOUBLE; CAST it
+              80 | INSERT INTO ohlc
                  | ^^^^^^^^^^^^^^^^"#]],
     );
     refuses(
         &[("    volume DOUBLE,", "    volume TEXT,")],
         &expect![[r#"
-            job.sql:79:1: column "volume" of the table is TEXT, the query gives DOUBLE; CAST it
-              79 | INSERT INTO ohlc
+            job.sql:80:1: column "volume" of the table is TEXT, the query gives DOUBLE; CAST it
+              80 | INSERT INTO ohlc
                  | ^^^^^^^^^^^^^^^^"#]],
     );
 }
@@ -174,16 +174,16 @@ fn a_clock_or_chance() {
             "tick.t IS NOT NULL AND to_timestamp_millis(tick.t) > now();",
         )],
         &expect![[r#"
-            job.sql:79:1: now() gives another value in every run, so the same ticks would not give the same rows; use _timestamp for the time of a tick
-              79 | INSERT INTO ohlc
+            job.sql:80:1: now() gives another value in every run, so the same ticks would not give the same rows; use _timestamp for the time of a tick
+              80 | INSERT INTO ohlc
                  | ^^^^^^^^^^^^^^^^"#]],
     );
     refuses(
         &[("max(price)", "max(price + random())")],
         &expect![[r#"
-        job.sql:79:1: random() gives another value in every run, so the same ticks would not give the same rows; use _timestamp for the time of a tick
-          79 | INSERT INTO ohlc
-             | ^^^^^^^^^^^^^^^^"#]],
+            job.sql:80:1: random() gives another value in every run, so the same ticks would not give the same rows; use _timestamp for the time of a tick
+              80 | INSERT INTO ohlc
+                 | ^^^^^^^^^^^^^^^^"#]],
     );
 }
 
@@ -192,15 +192,15 @@ fn an_order_or_a_limit_at_the_top() {
     refuses(
         &[(LAST, "    GROUP BY symbol, window\n)\nORDER BY symbol;")],
         &expect![[r#"
-            job.sql:79:1: the local engine does not run ORDER BY above a windowed aggregate
-              79 | INSERT INTO ohlc
+            job.sql:80:1: the local engine does not run ORDER BY above a windowed aggregate
+              80 | INSERT INTO ohlc
                  | ^^^^^^^^^^^^^^^^"#]],
     );
     refuses(
         &[(LAST, "    GROUP BY symbol, window\n)\nLIMIT 10;")],
         &expect![[r#"
-            job.sql:79:1: the local engine does not run LIMIT above a windowed aggregate
-              79 | INSERT INTO ohlc
+            job.sql:80:1: the local engine does not run LIMIT above a windowed aggregate
+              80 | INSERT INTO ohlc
                  | ^^^^^^^^^^^^^^^^"#]],
     );
 }
@@ -213,8 +213,8 @@ fn a_join() {
             "    FROM ticks JOIN (SELECT symbol AS other FROM ticks) ON symbol = other\n",
         )],
         &expect![[r#"
-            job.sql:79:1: the local engine does not run a join
-              79 | INSERT INTO ohlc
+            job.sql:80:1: the local engine does not run a join
+              80 | INSERT INTO ohlc
                  | ^^^^^^^^^^^^^^^^"#]],
     );
 }
@@ -227,8 +227,8 @@ fn a_window_function() {
             "low, close, volume, row_number() OVER (ORDER BY trades)\n",
         )],
         &expect![[r#"
-            job.sql:79:1: the local engine does not run window functions (OVER) above a windowed aggregate
-              79 | INSERT INTO ohlc
+            job.sql:80:1: the local engine does not run window functions (OVER) above a windowed aggregate
+              80 | INSERT INTO ohlc
                  | ^^^^^^^^^^^^^^^^"#]],
     );
 }
@@ -241,8 +241,8 @@ fn a_union_below_the_aggregate() {
             "    FROM (SELECT * FROM ticks UNION ALL SELECT * FROM ticks)\n",
         )],
         &expect![[r#"
-            job.sql:79:1: the local engine does not run UNION
-              79 | INSERT INTO ohlc
+            job.sql:80:1: the local engine does not run UNION
+              80 | INSERT INTO ohlc
                  | ^^^^^^^^^^^^^^^^"#]],
     );
 }
@@ -258,8 +258,8 @@ fn a_second_aggregation() {
             (LAST, "    GROUP BY symbol, window\n)\nGROUP BY window;"),
         ],
         &expect![[r#"
-            job.sql:79:1: the local engine does not run a second aggregation above a windowed one
-              79 | INSERT INTO ohlc
+            job.sql:80:1: the local engine does not run a second aggregation above a windowed one
+              80 | INSERT INTO ohlc
                  | ^^^^^^^^^^^^^^^^"#]],
     );
 }
@@ -272,8 +272,8 @@ fn an_interval_without_a_fixed_length() {
             "tumble(interval '1 month') AS",
         )],
         &expect![[r#"
-            job.sql:79:1: months and years have no fixed length; give days, hours, minutes or seconds
-              79 | INSERT INTO ohlc
+            job.sql:80:1: months and years have no fixed length; give days, hours, minutes or seconds
+              80 | INSERT INTO ohlc
                  | ^^^^^^^^^^^^^^^^"#]],
     );
     refuses(
@@ -282,8 +282,8 @@ fn an_interval_without_a_fixed_length() {
             "tumble(interval '0 minutes') AS",
         )],
         &expect![[r#"
-            job.sql:79:1: the interval must be positive and below 292 years
-              79 | INSERT INTO ohlc
+            job.sql:80:1: the interval must be positive and below 292 years
+              80 | INSERT INTO ohlc
                  | ^^^^^^^^^^^^^^^^"#]],
     );
 }
@@ -317,8 +317,8 @@ fn metadata_columns() {
             "    type TEXT,\n    at BIGINT METADATA FROM 'offset_id',\n",
         )],
         &expect![[r#"
-            job.sql:23:5: the local engine does not run METADATA FROM columns
-              23 |     at BIGINT METADATA FROM 'offset_id',
+            job.sql:24:5: the local engine does not run METADATA FROM columns
+              24 |     at BIGINT METADATA FROM 'offset_id',
                  |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^"#]],
     );
 }
@@ -331,16 +331,16 @@ fn every_fault_of_a_file_is_found_at_once() {
             ("    open DOUBLE,", "    open DUOBLE,"),
         ],
         &expect![[r#"
-            job.sql:34:3: option 'format' is missing
-              34 | ) WITH (
+            job.sql:35:3: option 'format' is missing
+              35 | ) WITH (
                  |   ^^^^
               help: is it what 'fromat' was meant to be?
-            job.sql:39:5: unknown option 'fromat'
-              39 |     fromat = 'json',
+            job.sql:40:5: unknown option 'fromat'
+              40 |     fromat = 'json',
                  |     ^^^^^^
               help: did you mean "format"?
-            job.sql:51:10: unknown type DUOBLE
-              51 |     open DUOBLE,
+            job.sql:52:10: unknown type DUOBLE
+              52 |     open DUOBLE,
                  |          ^^^^^^
               help: did you mean "DOUBLE"?"#]],
     );

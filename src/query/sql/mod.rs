@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::ast::{Ident, Query};
 
 pub use connector::{
     BadData, Connector, FilesystemSinkOptions, FrameFormat, KafkaSourceOptions, ParquetCompression,
-    ReadMode, SaslOptions, SourceOffset,
+    ReadMode, SaslOptions, SourceOffset, StaticFormat, StaticTableOptions,
 };
 pub use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, SourceText};

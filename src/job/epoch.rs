@@ -15,7 +15,7 @@ use super::{JobError, JobSpec, ProgressReport, Summary};
 use crate::checkpoint::{Checkpoint, CheckpointStore, Emitted, FileEntry, PartitionState};
 use crate::model::{Counts, Epoch, Offsets, Partition, Watermark, Window};
 use crate::query::Table;
-use crate::sink::{ParquetSink, SinkRows};
+use crate::sink::{RowTimes, Sink, SinkRows};
 use crate::source::{Bounds, Topic};
 use crate::window::closing_watermark;
 
@@ -36,8 +36,9 @@ pub struct Coordinator<'a> {
     clock: fn() -> i64,
     metrics: crate::metrics::ingest::IngestMetrics,
     shared: Arc<Shared>,
-    store: &'a mut CheckpointStore,
-    sinks: Vec<ParquetSink>,
+    /// `None`: nothing is committed.
+    store: Option<&'a mut CheckpointStore>,
+    sinks: Vec<Sink>,
     /// The newest commit.
     committed: Option<Checkpoint>,
     committed_at: Instant,
@@ -78,8 +79,8 @@ impl<'a> Coordinator<'a> {
     /// A coordinator that goes on from `checkpoint`.
     pub fn new(
         spec: JobSpec,
-        store: &'a mut CheckpointStore,
-        sinks: Vec<ParquetSink>,
+        store: Option<&'a mut CheckpointStore>,
+        sinks: Vec<Sink>,
         checkpoint: Option<Checkpoint>,
     ) -> Coordinator<'a> {
         let emitted = spec.plan.outputs.iter().map(|output| {
@@ -257,7 +258,7 @@ impl<'a> Coordinator<'a> {
             .plan
             .outputs
             .iter()
-            .filter_map(|output| output.sink.rolling_interval);
+            .filter_map(|output| output.sink.files()?.rolling_interval);
         let interval = intervals.max().unwrap_or_default();
         self.closed_at.is_none_or(|at| at.elapsed() >= interval)
     }
@@ -327,7 +328,7 @@ impl<'a> Coordinator<'a> {
                 .pipeline
                 .finish(window, tables)?;
             rows[at].push(SinkRows {
-                row_time: window.row_time(),
+                times: RowTimes::One(window.row_time()),
                 rows: batch,
             });
         }
@@ -368,7 +369,9 @@ impl<'a> Coordinator<'a> {
             counts: self.counts.clone(),
             query: self.shared.plan.meaning.clone(),
         };
-        self.store.commit(&checkpoint)?;
+        if let Some(store) = &mut self.store {
+            store.commit(&checkpoint)?;
+        }
         for (sink, output) in self.sinks.iter().zip(&self.shared.plan.outputs) {
             let own: Vec<FileEntry> = files
                 .iter()

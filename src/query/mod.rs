@@ -22,5 +22,6 @@ pub use aggregates::Table;
 pub use meaning::{Change, compare};
 pub use pipeline::{Pipeline, Ticks};
 pub use plan::{JobPlan, Output, SourcePlan};
+pub use sinks::SinkOptions;
 pub use steps::Tally;
 pub use watermark::WatermarkPlan;

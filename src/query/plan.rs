@@ -12,17 +12,18 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast;
 
+use super::determinism;
 use super::meaning;
 use super::pipeline::Pipeline;
 use super::session::{fault, plan_query, session};
+use super::sinks::{self, SinkOptions};
 use super::sql::{
-    ColumnKind, Connector, Diagnostic, Diagnostics, FilesystemSinkOptions, KafkaSourceOptions,
-    SourceText, Span, SqlFile, Statement, TableDef, table_name,
+    ColumnKind, Connector, Diagnostic, Diagnostics, KafkaSourceOptions, SourceText, Span, SqlFile,
+    Statement, TableDef, table_name,
 };
 use super::steps::Tally;
 use super::stream::{FRAME, KAFKA_TIMESTAMP, StreamTable, TIMESTAMP, carry_hidden};
 use super::watermark::{WatermarkPlan, expression, watermark};
-use super::{determinism, sinks};
 
 /// A SQL file, ready to run.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ pub struct Output {
     /// The sink's name in the SQL.
     pub table: String,
     /// Where its rows go.
-    pub sink: FilesystemSinkOptions,
+    pub sink: SinkOptions,
     /// Its columns.
     pub schema: SchemaRef,
     /// Columns that files are sorted by.
@@ -72,6 +73,13 @@ impl JobPlan {
     /// Every fault that could be found, with its place.
     pub fn new(file: &SqlFile) -> Result<JobPlan, Diagnostics> {
         Planner::new(file).plan()
+    }
+}
+
+impl JobPlan {
+    /// Whether it only shows rows: it writes nothing, and nothing is remembered of it.
+    pub fn is_preview(&self) -> bool {
+        self.outputs.iter().all(|output| output.sink.is_preview())
     }
 }
 
@@ -121,7 +129,7 @@ impl<'a> Planner<'a> {
     }
 
     fn plan(mut self) -> Result<JobPlan, Diagnostics> {
-        let mut sinks: BTreeMap<String, (&TableDef, &FilesystemSinkOptions)> = BTreeMap::new();
+        let mut sinks: BTreeMap<String, (&TableDef, SinkOptions)> = BTreeMap::new();
         let mut inserts = Vec::new();
         for statement in &self.file.statements {
             match statement {
@@ -130,7 +138,10 @@ impl<'a> Planner<'a> {
                     match &table.connector {
                         Connector::KafkaSource(options) => self.add_stream(name, table, options),
                         Connector::FilesystemSink(options) => {
-                            sinks.insert(name, (table, options));
+                            sinks.insert(name, (table, SinkOptions::Filesystem(options.clone())));
+                        }
+                        Connector::StdoutSink(options) => {
+                            sinks.insert(name, (table, SinkOptions::Stdout(*options)));
                         }
                     }
                 }
@@ -247,7 +258,7 @@ impl<'a> Planner<'a> {
 
     fn output(
         &mut self,
-        sinks: &BTreeMap<String, (&TableDef, &FilesystemSinkOptions)>,
+        sinks: &BTreeMap<String, (&TableDef, SinkOptions)>,
         insert: &Statement,
     ) -> Option<Output> {
         let Statement::Insert {
@@ -279,7 +290,7 @@ impl<'a> Planner<'a> {
         match planned {
             Ok(pipeline) => Some(Output {
                 table: name,
-                sink: (*options).clone(),
+                sink: options.clone(),
                 sort_columns: sinks::sort_columns(&schema),
                 schema,
                 pipeline,

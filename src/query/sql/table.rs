@@ -125,7 +125,7 @@ pub(super) fn check(reader: &mut Reader, name: &Ident, body: &Body, connector: O
                 faults.push(fault);
             }
         }
-        Some(Connector::FilesystemSink(_)) => {
+        Some(Connector::FilesystemSink(_) | Connector::StdoutSink(_)) => {
             for column in &body.columns {
                 if !matches!(column.kind, ColumnKind::Physical) {
                     let message = "a sink's columns are neither GENERATED nor METADATA";

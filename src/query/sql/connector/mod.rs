@@ -2,9 +2,11 @@
 
 mod filesystem;
 mod kafka;
+mod stdout;
 
 pub use filesystem::{FilesystemSinkOptions, ParquetCompression};
 pub use kafka::{BadData, FrameFormat, KafkaSourceOptions, ReadMode, SaslOptions, SourceOffset};
+pub use stdout::{DecimalEncoding, StdoutSinkOptions, TimestampFormat};
 
 use super::options::Options;
 use super::parser::Reader;
@@ -41,6 +43,8 @@ pub enum Connector {
     KafkaSource(KafkaSourceOptions),
     /// A folder of Parquet files to write.
     FilesystemSink(FilesystemSinkOptions),
+    /// Standard output.
+    StdoutSink(StdoutSinkOptions),
 }
 
 impl Connector {
@@ -55,6 +59,7 @@ impl Connector {
         match self {
             Connector::KafkaSource(options) => options.canonical(),
             Connector::FilesystemSink(options) => options.canonical(),
+            Connector::StdoutSink(options) => options.canonical(),
         }
     }
 }
@@ -86,6 +91,7 @@ pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Con
             }
             filesystem::sink(reader, options).map(Connector::FilesystemSink)
         }
+        "stdout" => stdout::sink(reader, options).map(Connector::StdoutSink),
         known if KNOWN_CONNECTORS.contains(&known) => {
             not_run(reader, name.span, &format!("the connector '{known}'"));
             None

@@ -121,8 +121,7 @@ impl Above {
                     Arc::clone(&columns[schema.index_of(name).expect("a column of these rows")])
                 });
                 let input = steps.input_schema(schema);
-                let batch =
-                    RecordBatch::try_new_with_options(input, wanted.collect(), &options)?;
+                let batch = RecordBatch::try_new_with_options(input, wanted.collect(), &options)?;
                 steps.run(batch, &mut Tally::default())
             }
             Above::Plan(plan) => {
@@ -181,15 +180,21 @@ impl WindowPlan {
             .expect("the plans are made before the first window closes");
         self.rows.set(self.in_key_order(rows)?);
         let result = tasks.collect(reset_plan_states(Arc::clone(physical))?);
-        self.rows.set(RecordBatch::new_empty(Arc::clone(&self.rows.schema)));
+        self.rows
+            .set(RecordBatch::new_empty(Arc::clone(&self.rows.schema)));
         result
     }
 
     /// Rows by their keys, so that ties above do not depend on which partition a key came from.
     fn in_key_order(&self, rows: RecordBatch) -> Result<RecordBatch> {
-        let keys: Vec<ArrayRef> =
-            self.keys.iter().map(|&at| Arc::clone(rows.column(at))).collect();
-        let fields = keys.iter().map(|key| SortField::new(key.data_type().clone()));
+        let keys: Vec<ArrayRef> = self
+            .keys
+            .iter()
+            .map(|&at| Arc::clone(rows.column(at)))
+            .collect();
+        let fields = keys
+            .iter()
+            .map(|key| SortField::new(key.data_type().clone()));
         let fields: Vec<SortField> = fields.collect();
         if fields.is_empty() || !RowConverter::supports_fields(&fields) {
             return Ok(rows);

@@ -97,7 +97,9 @@ impl Extract {
                 for text in texts {
                     match parse(text) {
                         Some(json) => found.append_value(
-                            path.query(&json).iter().map(|match_| Some(match_.to_string())),
+                            path.query(&json)
+                                .iter()
+                                .map(|match_| Some(match_.to_string())),
                         ),
                         None => found.append_null(),
                     }

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use datafusion::common::{Column, DFSchemaRef, JoinType, Result, ScalarValue, not_impl_err, plan_err};
+use datafusion::common::{
+    Column, DFSchemaRef, JoinType, Result, ScalarValue, not_impl_err, plan_err,
+};
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 
 use super::split::{node_name, reads_window_rows};
@@ -17,7 +19,10 @@ type Known = BTreeSet<usize>;
 /// What would mix windows, and what to write instead.
 pub fn check(plan: &LogicalPlan, window_at: usize) -> Result<()> {
     if let LogicalPlan::Projection(projection) = plan
-        && matches!(*projection.input, LogicalPlan::Sort(_) | LogicalPlan::Limit(_))
+        && matches!(
+            *projection.input,
+            LogicalPlan::Sort(_) | LogicalPlan::Limit(_)
+        )
     {
         return plan_err!(
             "{} at the top of a query would be over a stream that does not end; rank within each window by ROW_NUMBER() OVER (PARTITION BY window ORDER BY …)",
@@ -34,7 +39,9 @@ fn known(plan: &LogicalPlan, window_at: usize) -> Result<Known> {
         LogicalPlan::TableScan(scan) => {
             let fields = scan.projected_schema.fields().iter();
             let name = super::lowering::column_name(window_at);
-            Ok(Known::from_iter(fields.clone().position(|f| *f.name() == name)))
+            Ok(Known::from_iter(
+                fields.clone().position(|f| *f.name() == name),
+            ))
         }
         LogicalPlan::SubqueryAlias(alias) => below(&alias.input),
         LogicalPlan::Filter(filter) => below(&filter.input),
@@ -87,8 +94,13 @@ fn known(plan: &LogicalPlan, window_at: usize) -> Result<Known> {
         }
         LogicalPlan::Join(join) => {
             let (left, right) = (below(&join.left)?, below(&join.right)?);
-            match (reads_window_rows(&join.left), reads_window_rows(&join.right)) {
-                (true, true) => not_impl_err!("the local engine does not run a join of two streams"),
+            match (
+                reads_window_rows(&join.left),
+                reads_window_rows(&join.right),
+            ) {
+                (true, true) => {
+                    not_impl_err!("the local engine does not run a join of two streams")
+                }
                 (true, false) => match join.join_type {
                     JoinType::Right | JoinType::Full | JoinType::RightAnti => keeps_static(),
                     _ => Ok(left),

@@ -6,9 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{prep_null_mask_filter, take};
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
@@ -235,7 +233,10 @@ impl Lookup {
         let mask = prep_null_mask_filter(mask.as_boolean());
         let kept = |rows: UInt32Array| -> Vec<u32> {
             let pairs = rows.values().iter().zip(mask.values());
-            pairs.filter(|(_, keep)| *keep).map(|(&row, _)| row).collect()
+            pairs
+                .filter(|(_, keep)| *keep)
+                .map(|(&row, _)| row)
+                .collect()
         };
         Ok((kept(of_stream), kept(of_table)))
     }
@@ -299,7 +300,10 @@ impl Index {
         if !fields.is_empty() {
             let made = RowConverter::new(fields.to_vec())?;
             for (row, key) in made.convert_columns(&columns)?.iter().enumerate() {
-                by_key.entry(key.as_ref().into()).or_default().push(row as u32);
+                by_key
+                    .entry(key.as_ref().into())
+                    .or_default()
+                    .push(row as u32);
             }
             converter = Some(made);
         }

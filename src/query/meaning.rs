@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::plan::{Output, SourcePlan};
+use super::sinks::SinkOptions;
 use super::sql::{SqlFile, Statement, sql_name};
 
 /// The meaning of a file: entries that are compared one by one when a job starts again.
@@ -33,10 +34,13 @@ pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<S
                 seconds(windows.width())
             ),
         };
-        let sink = &output.sink;
-        let path = match &sink.time_pattern {
-            Some(pattern) => format!("{} by {pattern}", sink.path.display()),
-            None => sink.path.display().to_string(),
+        let path = match &output.sink {
+            SinkOptions::Filesystem(sink) => match &sink.time_pattern {
+                Some(pattern) => format!("{} by {pattern}", sink.path.display()),
+                None => sink.path.display().to_string(),
+            },
+            SinkOptions::Stdout(_) => "standard output".to_string(),
+            SinkOptions::Preview { .. } => continue,
         };
         meaning.insert(format!("path {table}"), path);
         meaning.insert(format!("window {table}"), windows);

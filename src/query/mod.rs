@@ -29,6 +29,7 @@ pub use aggregates::Table;
 pub use meaning::{Change, compare};
 pub use pipeline::{Pipeline, Ticks};
 pub use plan::{JobPlan, Output, SourcePlan};
+pub use sinks::SinkOptions;
 pub use steps::Tally;
 pub use stream::FrameColumn;
 pub use watermark::WatermarkPlan;

@@ -95,7 +95,9 @@ impl Pipeline {
 
     /// The group keys besides the window, as text.
     pub fn keys(&self) -> &[String] {
-        self.windowed.as_ref().map_or(&[], |windowed| &windowed.keys)
+        self.windowed
+            .as_ref()
+            .map_or(&[], |windowed| &windowed.keys)
     }
 
     /// Whether rows are kept until their window closes, which costs memory by the tick.
@@ -166,12 +168,7 @@ impl Pipeline {
     }
 
     /// The sink's rows of one closed window, from the tables of its partitions in partition order.
-    pub fn finish(
-        &self,
-        window: Window,
-        tables: Vec<Table>,
-        tasks: &Tasks,
-    ) -> Result<RecordBatch> {
+    pub fn finish(&self, window: Window, tables: Vec<Table>, tasks: &Tasks) -> Result<RecordBatch> {
         let windowed = self.windowed()?;
         let merged = windowed.aggregates.finish(tables)?;
         let rows = merged.num_rows();

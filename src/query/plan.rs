@@ -12,21 +12,22 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast;
 
+use super::above::Tasks;
+use super::determinism;
 use super::meaning;
 use super::pipeline::Pipeline;
 use super::session::{fault, plan_query, session};
+use super::sinks::{self, SinkOptions};
 use super::sql::{
-    ColumnKind, Connector, Diagnostic, Diagnostics, FilesystemSinkOptions, KafkaSourceOptions,
-    SourceText, Span, SqlFile, Statement, StaticTableOptions, TableDef, table_name,
+    ColumnKind, Connector, Diagnostic, Diagnostics, KafkaSourceOptions, SourceText, Span, SqlFile,
+    Statement, StaticTableOptions, TableDef, table_name,
 };
-use super::above::Tasks;
 use super::static_table::StaticTable;
 use super::steps::Tally;
 use super::stream::{
     FRAME, FrameColumn, KAFKA_TIMESTAMP, StreamTable, TIMESTAMP, carry_hidden, frame_field,
 };
 use super::watermark::{WatermarkPlan, expression, watermark};
-use super::{determinism, sinks};
 
 /// A SQL file, ready to run.
 #[derive(Debug)]
@@ -68,7 +69,7 @@ pub struct Output {
     /// The sink's name in the SQL.
     pub table: String,
     /// Where its rows go.
-    pub sink: FilesystemSinkOptions,
+    pub sink: SinkOptions,
     /// Its columns.
     pub schema: SchemaRef,
     /// Columns that files are sorted by.
@@ -111,6 +112,13 @@ impl JobPlan {
     }
 }
 
+impl JobPlan {
+    /// Whether it only shows rows: it writes nothing, and nothing is remembered of it.
+    pub fn is_preview(&self) -> bool {
+        self.outputs.iter().all(|output| output.sink.is_preview())
+    }
+}
+
 impl SourcePlan {
     /// Schema of a batch of frames: the decoded columns, what else is used, the frame's number.
     pub fn frames(&self) -> SchemaRef {
@@ -133,7 +141,9 @@ impl Output {
 
     /// Whether every row needs an event time to know its folder.
     pub fn needs_event_time(&self) -> bool {
-        self.sink.time_pattern.is_some()
+        self.sink
+            .files()
+            .is_some_and(|files| files.time_pattern.is_some())
     }
 }
 
@@ -169,7 +179,7 @@ impl<'a> Planner<'a> {
     }
 
     fn plan(mut self) -> Result<JobPlan, Diagnostics> {
-        let mut sinks: BTreeMap<String, (&TableDef, &FilesystemSinkOptions)> = BTreeMap::new();
+        let mut sinks: BTreeMap<String, (&TableDef, SinkOptions)> = BTreeMap::new();
         let mut inserts = Vec::new();
         for statement in &self.file.statements {
             match statement {
@@ -181,7 +191,10 @@ impl<'a> Planner<'a> {
                             self.add_static(&name, table, options);
                         }
                         Connector::FilesystemSink(options) => {
-                            sinks.insert(name, (table, options));
+                            sinks.insert(name, (table, SinkOptions::Filesystem(options.clone())));
+                        }
+                        Connector::StdoutSink(options) => {
+                            sinks.insert(name, (table, SinkOptions::Stdout(*options)));
                         }
                     }
                 }
@@ -306,7 +319,7 @@ impl<'a> Planner<'a> {
 
     fn output(
         &mut self,
-        sinks: &BTreeMap<String, (&TableDef, &FilesystemSinkOptions)>,
+        sinks: &BTreeMap<String, (&TableDef, SinkOptions)>,
         insert: &Statement,
     ) -> Option<Output> {
         let Statement::Insert {
@@ -338,7 +351,7 @@ impl<'a> Planner<'a> {
         match planned {
             Ok(pipeline) => Some(Output {
                 table: name,
-                sink: (*options).clone(),
+                sink: options.clone(),
                 sort_columns: match pipeline.windows() {
                     Some(_) => sinks::sort_columns(&schema),
                     // An archive is in the order of the topic.

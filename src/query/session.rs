@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::{DataFusionError, SchemaError};
-use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast;
 
+use super::json;
 use super::sql::{Diagnostic, Location, SourceText, Span};
 use super::windowing::{WindowFunction, WindowKind};
-use super::json;
 
 /// Rules that would take a query's aggregates apart, so that there would be two to hold.
 const DROPPED_RULES: [&str; 1] = ["single_distinct_aggregation_to_group_by"];

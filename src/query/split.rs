@@ -71,13 +71,10 @@ pub fn above(plan: LogicalPlan, table: Arc<dyn TableProvider>) -> Result<Logical
             let column = Expr::Column(Column::new(Some(WINDOW_ROWS), column_name(at)));
             column.alias_qualified(qualifier.cloned(), field.name())
         });
-        let rows = LogicalPlanBuilder::scan(
-            WINDOW_ROWS,
-            provider_as_source(Arc::clone(&table)),
-            None,
-        )?
-        .project(names)?
-        .build()?;
+        let rows =
+            LogicalPlanBuilder::scan(WINDOW_ROWS, provider_as_source(Arc::clone(&table)), None)?
+                .project(names)?
+                .build()?;
         Ok(Transformed::new(rows, true, TreeNodeRecursion::Jump))
     })?;
     // Above a second aggregation too, columns may be nullable now that were not.

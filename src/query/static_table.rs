@@ -71,7 +71,11 @@ impl StaticTable {
             }
         }
         let rows = concat_batches(&self.schema, &batches).map_err(|e| told(e.to_string()))?;
-        tracing::info!(table = self.name, rows = rows.num_rows(), "static table read");
+        tracing::info!(
+            table = self.name,
+            rows = rows.num_rows(),
+            "static table read"
+        );
         // A second load finds the first one's rows: both are what the files held.
         let _ = self.rows.set(rows);
         Ok(())

@@ -147,7 +147,10 @@ const MOST_OVERLAP: i64 = 1_000;
 
 fn hop(slide: i64, width: i64) -> Result<Windows, String> {
     if slide > width {
-        return Err("hop()'s first argument is the slide, the second the width, which is larger".to_string());
+        return Err(
+            "hop()'s first argument is the slide, the second the width, which is larger"
+                .to_string(),
+        );
     }
     let windows = Windows::hop(slide, width)
         .ok_or_else(|| "hop()'s width must be a multiple of its slide".to_string())?;

@@ -125,7 +125,7 @@ pub(super) fn check(reader: &mut Reader, name: &Ident, body: &Body, connector: O
                 faults.push(fault);
             }
         }
-        Some(Connector::FilesystemSink(_)) => {
+        Some(Connector::FilesystemSink(_) | Connector::StdoutSink(_)) => {
             plain_columns(reader, body, "a sink", &mut faults);
         }
         Some(Connector::StaticTable(_)) => {

@@ -3,10 +3,12 @@
 mod filesystem;
 mod kafka;
 mod static_table;
+mod stdout;
 
 pub use filesystem::{FilesystemSinkOptions, ParquetCompression};
-pub use static_table::{StaticFormat, StaticTableOptions};
 pub use kafka::{BadData, FrameFormat, KafkaSourceOptions, ReadMode, SaslOptions, SourceOffset};
+pub use static_table::{StaticFormat, StaticTableOptions};
+pub use stdout::{DecimalEncoding, StdoutSinkOptions, TimestampFormat};
 
 use super::options::Options;
 use super::parser::Reader;
@@ -45,6 +47,8 @@ pub enum Connector {
     StaticTable(StaticTableOptions),
     /// A folder of Parquet files to write.
     FilesystemSink(FilesystemSinkOptions),
+    /// Standard output.
+    StdoutSink(StdoutSinkOptions),
 }
 
 impl Connector {
@@ -60,6 +64,7 @@ impl Connector {
             Connector::KafkaSource(options) => options.canonical(),
             Connector::StaticTable(options) => options.canonical(),
             Connector::FilesystemSink(options) => options.canonical(),
+            Connector::StdoutSink(options) => options.canonical(),
         }
     }
 }
@@ -90,6 +95,7 @@ pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Con
             }
             filesystem::sink(reader, options).map(Connector::FilesystemSink)
         }
+        "stdout" => stdout::sink(reader, options).map(Connector::StdoutSink),
         known if KNOWN_CONNECTORS.contains(&known) => {
             not_run(reader, name.span, &format!("the connector '{known}'"));
             None
@@ -103,7 +109,8 @@ pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Con
                     unknown,
                     known,
                     Some(
-                        "the local engine runs 'kafka' (source) and 'filesystem' (source and sink)".to_owned(),
+                        "the local engine runs 'kafka' (source) and 'filesystem' (source and sink)"
+                            .to_owned(),
                     ),
                 );
             reader.faults.push(fault);
@@ -134,6 +141,8 @@ fn not_run(reader: &mut Reader, at: datafusion::sql::sqlparser::tokenizer::Span,
     let fault = reader
         .source
         .diagnostic(at, format!("the local engine does not run {what}"))
-        .with_help("it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem' sinks");
+        .with_help(
+            "it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem' sinks",
+        );
     reader.faults.push(fault);
 }

@@ -19,6 +19,8 @@ use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr, Physical
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 
+use super::explain::{Held, held};
+
 /// The group keys and aggregate functions of one query.
 #[derive(Debug)]
 pub struct Aggregates {
@@ -89,6 +91,13 @@ impl Aggregates {
     /// Whether rows are kept until their window closes, which costs memory by the tick.
     pub fn keeps_rows(&self) -> bool {
         self.functions.iter().any(|f| f.sort.is_some())
+    }
+
+    /// How every function is held, in the order of the query.
+    pub fn held(&self) -> Vec<Held> {
+        let functions = self.functions.iter();
+        let held = |f: &Function| held(f.expr.fun().name(), f.expr.is_distinct(), f.sort.is_some());
+        functions.map(held).collect()
     }
 
     /// The result of one window: the tables of its partitions, merged in the order given.

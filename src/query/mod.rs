@@ -7,6 +7,7 @@ pub mod sql;
 mod above;
 mod aggregates;
 mod determinism;
+mod explain;
 mod forgiving;
 mod json;
 mod locality;
@@ -26,6 +27,7 @@ mod windowing;
 
 pub use above::Tasks;
 pub use aggregates::Table;
+pub use explain::{Explained, Line, Section, duration_words, explain};
 pub use meaning::{Change, compare};
 pub use pipeline::{Pipeline, Ticks};
 pub use plan::{JobPlan, Output, SourcePlan};

@@ -13,6 +13,7 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 
 use super::above::{Above, Tasks, WindowRows};
 use super::aggregates::{Aggregates, Table};
+use super::explain::{AbovePlan, Held, Plans, element_name};
 use super::forgiving::forgive_casts;
 use super::locality;
 use super::lookup::Lookup;
@@ -32,6 +33,8 @@ pub struct Pipeline {
     below: Steps,
     /// `None`: rows leave as they come.
     windowed: Option<Windowed>,
+    /// To be shown.
+    plans: Plans,
 }
 
 /// A windowed aggregate and what is above it.
@@ -72,19 +75,26 @@ impl Pipeline {
         let Some(aggregate) = find_aggregate(&plan).cloned() else {
             check_rows(&plan)?;
             let plan = forgive_casts(analyze(state, into_sink(plan, sink, true)?)?)?;
-            let below = Steps::compile(&optimize(state, &plan)?, state)?;
+            let element = element_name(&plan);
+            let plan = optimize(state, &plan)?;
             return Ok(Pipeline {
-                below,
+                below: Steps::compile(&plan, state)?,
                 windowed: None,
+                plans: Plans {
+                    below: plan,
+                    element,
+                    above: None,
+                },
             });
         };
         window_key(&aggregate)?;
         let plan = analyze(state, into_sink(plan, sink, false)?)?;
         let aggregate = find_aggregate(&plan).cloned().unwrap_or(aggregate);
-        let (below, windowed) = Windowed::new(state, plan, &aggregate)?;
+        let (below, windowed, plans) = Windowed::new(state, plan, &aggregate)?;
         Ok(Pipeline {
             below,
             windowed: Some(windowed),
+            plans,
         })
     }
 
@@ -105,6 +115,21 @@ impl Pipeline {
         self.windowed
             .as_ref()
             .is_some_and(|windowed| windowed.aggregates.keeps_rows())
+    }
+
+    /// How every aggregate is held, in the order of the query.
+    pub fn held(&self) -> Vec<Held> {
+        (self.windowed.as_ref()).map_or_else(Vec::new, |windowed| windowed.aggregates.held())
+    }
+
+    /// The plans that it was made of.
+    pub fn plans(&self) -> &Plans {
+        &self.plans
+    }
+
+    /// Whether a DataFusion plan is run for every closed window; else there are only steps.
+    pub fn plans_windows(&self) -> bool {
+        (self.windowed.as_ref()).is_some_and(|windowed| windowed.above.plan().is_some())
     }
 
     /// Names of the stream's columns that [`Pipeline::ticks`] wants, in order.
@@ -190,13 +215,14 @@ impl Windowed {
         state: &SessionState,
         plan: LogicalPlan,
         aggregate: &Aggregate,
-    ) -> Result<(Steps, Windowed)> {
+    ) -> Result<(Steps, Windowed, Plans)> {
         let (window_at, windows) = window_key(aggregate)?;
         let mut keys: Vec<Expr> = aggregate.group_expr.clone();
         keys.remove(window_at);
         let lowered = Lowered::new(state, aggregate, &keys)?;
+        let element = element_name(&lowered.below);
         let below = optimize(state, &forgive_casts(lowered.below)?)?;
-        let below = Steps::compile(&below, state)?;
+        let steps = Steps::compile(&below, state)?;
         let schema = window_rows_schema(aggregate);
         let rows = WindowRows::new(&schema);
         let above = above(plan, Arc::new(rows.table()?))?;
@@ -208,14 +234,23 @@ impl Windowed {
             windows,
             aggregates: Aggregates::new(lowered.input, keys.len(), &lowered.functions)?,
             window_at,
-            above: Above::new(above, state, rows, key_columns)?,
+            above: Above::new(above.clone(), state, rows, key_columns)?,
             rows: schema,
             keys: keys
                 .iter()
                 .map(|key| key.clone().unalias().to_string())
                 .collect(),
         };
-        Ok((below, windowed))
+        let plans = Plans {
+            below,
+            element,
+            above: Some(AbovePlan {
+                aggregate: aggregate.clone(),
+                window_at,
+                plan: above,
+            }),
+        };
+        Ok((steps, windowed, plans))
     }
 }
 

@@ -113,6 +113,11 @@ impl JobPlan {
 }
 
 impl JobPlan {
+    /// The session that it was planned in.
+    pub(super) fn session(&self) -> &SessionState {
+        &self.tables.state
+    }
+
     /// Whether it only shows rows: it writes nothing, and nothing is remembered of it.
     pub fn is_preview(&self) -> bool {
         self.outputs.iter().all(|output| output.sink.is_preview())

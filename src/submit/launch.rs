@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::config::ingest::{IngestOptions, StartingOffsets, Trigger};
+use crate::config::kafka::KafkaProperties;
 use crate::job::{self, JobError, JobSpec, MICRO_BATCH_FRAMES, ProgressReport, StartAt, Summary};
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::Exit;
@@ -42,6 +43,37 @@ impl LaunchError {
     }
 }
 
+/// A job that is planned, and whose options were checked; nothing was touched yet.
+pub struct Prepared {
+    /// What it does.
+    pub plan: JobPlan,
+    /// How Kafka is reached.
+    pub kafka: KafkaProperties,
+    /// Its consumer group.
+    pub group: String,
+    /// Where it begins without a checkpoint.
+    pub start: StartAt,
+    /// Where checkpoints go; `None`: nothing is committed.
+    pub checkpoint_dir: Option<PathBuf>,
+}
+
+/// Plans `sql` and checks `options` against it.
+///
+/// # Errors
+/// What is wrong with either.
+pub fn prepare(options: &IngestOptions, sql: &SqlFile) -> Result<Prepared, LaunchError> {
+    let plan = JobPlan::new(sql).map_err(LaunchError::Sql)?;
+    let source = &plan.source.options;
+    let group = source.group_id.clone();
+    Ok(Prepared {
+        kafka: options.kafka(&source.bootstrap_servers, &source.kafka_properties()),
+        group: group.unwrap_or_else(|| format!("stockpulse-{}", options.name)),
+        start: start_at(options, &source.topic, source.source_offset)?,
+        checkpoint_dir: checkpoint_dir(options, &plan)?,
+        plan,
+    })
+}
+
 /// Plans `sql` and runs it until it is done, `stop` is set, or it cannot go on. `None`: it was
 /// stopped before Kafka's topic was there.
 pub fn launch(
@@ -51,20 +83,24 @@ pub fn launch(
     metrics: &IngestMetrics,
     on_progress: &mut dyn FnMut(&ProgressReport),
 ) -> Result<Option<Summary>, LaunchError> {
-    let plan = JobPlan::new(sql).map_err(LaunchError::Sql)?;
-    let source = &plan.source.options;
-    let kafka = options.kafka(&source.bootstrap_servers, &source.kafka_properties());
-    let group = source
-        .group_id
-        .clone()
-        .unwrap_or_else(|| format!("stockpulse-{}", options.name));
-    let start = start_at(options, &source.topic, source.source_offset)?;
-    let checkpoint_dir = checkpoint_dir(options, &plan)?;
+    let Prepared {
+        plan,
+        kafka,
+        group,
+        start,
+        checkpoint_dir,
+    } = prepare(options, sql)?;
     // Before Kafka, so that a folder that cannot be written is not found out about only later.
     let name = options.name.clone();
     let stopping = || stop.load(Ordering::Relaxed);
-    let topic = KafkaTopic::connect(&kafka, &source.topic, &group, REACH_TIMEOUT, &stopping)
-        .map_err(JobError::from)?;
+    let topic = KafkaTopic::connect(
+        &kafka,
+        &plan.source.options.topic,
+        &group,
+        REACH_TIMEOUT,
+        &stopping,
+    )
+    .map_err(JobError::from)?;
     let Some(topic) = topic else {
         return Ok(None);
     };

@@ -1,7 +1,8 @@
 //! spark-submit's command line: reads the configuration and the SQL file, then starts the job.
 //!
-//! [`run`] is `stockpulse-ingest`; [`progress`] shows how a job gets on.
+//! [`run`] is `stockpulse-ingest`; [`progress`] shows how a job gets on; `explain` looks at one without a start.
 
+mod explain;
 pub mod launch;
 pub mod progress;
 
@@ -41,6 +42,7 @@ pub fn run() -> ExitCode {
             };
         }
     };
+    let look = explain::Look::of(&args);
     let (options, warnings) = match resolve(args) {
         Ok(resolved) => resolved,
         Err(error) => {
@@ -70,7 +72,10 @@ pub fn run() -> ExitCode {
                     statement.span().start.line
                 );
             }
-            start(options, sql)
+            match look {
+                None => start(options, sql),
+                Some(look) => explain::look(look, &options, &sql),
+            }
         }
         Err(message) => refuse(Exit::SqlRefused, &message),
     }

@@ -6,6 +6,7 @@ mod broker;
 mod checkpoint;
 mod decode;
 mod e2e;
+mod explain;
 mod job;
 mod kill;
 mod producer;

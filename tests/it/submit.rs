@@ -89,6 +89,8 @@ fn help_and_version_are_no_errors() {
     for known in [
         "--master",
         "--properties-file",
+        "--dry-run",
+        "--explain",
         "maxOffsetsPerTrigger",
         "local[*]",
         "Exit codes",

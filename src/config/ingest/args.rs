@@ -58,6 +58,14 @@ pub struct IngestArgs {
     #[arg(long)]
     pub available_now: bool,
 
+    /// Check the SQL file and the options as a start would, then end: no Kafka, nothing written
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Say what the job reads, computes, holds in memory and writes, then end; as --dry-run otherwise
+    #[arg(long)]
+    pub explain: bool,
+
     /// Say what the configuration amounts to, and log more
     #[arg(long, short)]
     pub verbose: bool,

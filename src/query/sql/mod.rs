@@ -127,6 +127,16 @@ pub struct SqlFile {
 }
 
 impl SqlFile {
+    /// The declaration of a table, by the name that queries find it by.
+    pub fn table(&self, name: &str) -> Option<&TableDef> {
+        self.statements
+            .iter()
+            .find_map(|statement| match statement {
+                Statement::CreateTable(table) if table_name(&table.name) == name => Some(table),
+                _ => None,
+            })
+    }
+
     /// Reads the text of a file. `path` is what errors name; `lookup` gives the variables' values.
     ///
     /// # Errors

@@ -50,6 +50,16 @@ pub struct KafkaTopic {
 }
 
 impl KafkaTopic {
+    /// Checks the properties one by one, as [`KafkaTopic::connect`] does before it connects. Whether they
+    /// go together, librdkafka knows only then.
+    ///
+    /// # Errors
+    /// [`SourceError::Property`] for a property that cannot be.
+    pub fn check(properties: &KafkaProperties, group: &str) -> Result<(), SourceError> {
+        let config = properties::client_config(properties, group)?;
+        properties::check(&properties::asking_config(&config))
+    }
+
     /// Connects, and waits for the topic if it does not exist yet, saying so every 30 s.
     ///
     /// `group` is the consumer group that [`Topic::commit`] tells where we are. The broker counts as

@@ -113,6 +113,14 @@ where
         .map_err(|error| SourceError::Property(property_error(&error)))
 }
 
+/// Checks every property by itself, without a client.
+pub(super) fn check(config: &ClientConfig) -> Result<(), SourceError> {
+    match config.create_native_config() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(SourceError::Property(property_error(&error))),
+    }
+}
+
 fn property_error(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, _, key, _) if KafkaProperties::is_secret(key) => {

@@ -1,0 +1,299 @@
+//! `--dry-run` and `--explain`: a job is looked at and not started. Kafka is not asked, and no file but the SQL and
+//! the options is opened.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use super::launch::{LaunchError, Prepared, prepare};
+use super::refuse;
+use crate::config::ingest::args::IngestArgs;
+use crate::config::ingest::{IngestOptions, StartingOffsets, Trigger};
+use crate::config::kafka::KafkaProperties;
+use crate::job::{JobError, StartAt};
+use crate::model::Exit;
+use crate::query::sql::SqlFile;
+use crate::query::{Explained, Line, Output, Section, SinkOptions, duration_words, explain};
+use crate::sink::check_time_pattern;
+use crate::source::kafka::KafkaTopic;
+
+/// Letters of a line at the most, but for words that are longer.
+const LINE_LETTERS: usize = 100;
+/// Where the text of a line begins.
+const TEXT_COLUMN: usize = 16;
+
+/// Where a plan begins.
+const PLAN_COLUMN: usize = 4;
+/// Letters of a line of a plan at the least, however far it is set in.
+const NODE_LETTERS: usize = 50;
+
+/// What to look at instead of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Whether it could be started.
+    DryRun,
+    /// All of it.
+    Explain,
+}
+
+impl Look {
+    /// What the command line asks for; to explain says more than a dry run.
+    pub fn of(args: &IngestArgs) -> Option<Look> {
+        match (args.explain, args.dry_run) {
+            (true, _) => Some(Look::Explain),
+            (false, true) => Some(Look::DryRun),
+            (false, false) => None,
+        }
+    }
+}
+
+/// Checks a job as a start would, and says on standard output what was asked for.
+pub fn look(look: Look, options: &IngestOptions, sql: &SqlFile) -> ExitCode {
+    let prepared = match prepare(options, sql).and_then(checked) {
+        Ok(prepared) => prepared,
+        Err(error) => return refuse(error.exit(), &error.to_string()),
+    };
+    let text = match look {
+        Look::DryRun => summary(options, &prepared),
+        Look::Explain => explanation(options, &prepared, sql),
+    };
+    // Deliberately: nothing can be done when nobody reads any more.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Exit::Done.into()
+}
+
+/// What a start finds out only when it opens things, as far as it can be known before.
+fn checked(prepared: Prepared) -> Result<Prepared, LaunchError> {
+    KafkaTopic::check(&prepared.kafka, &prepared.group).map_err(JobError::from)?;
+    for output in &prepared.plan.outputs {
+        let pattern = (output.sink.files()).and_then(|files| files.time_pattern.as_deref());
+        if let Some(Err(error)) = pattern.map(check_time_pattern) {
+            return Err(LaunchError::Usage(error));
+        }
+    }
+    Ok(prepared)
+}
+
+/// One line.
+fn summary(options: &IngestOptions, prepared: &Prepared) -> String {
+    let written = |output: &Output| match &output.sink {
+        SinkOptions::Filesystem(files) => {
+            format!("writes {} ({})", output.table, files.path.display())
+        }
+        SinkOptions::Stdout(_) => format!("prints {}", output.table),
+        SinkOptions::Preview { line } => format!("shows the SELECT of line {line}"),
+    };
+    let outputs: Vec<String> = prepared.plan.outputs.iter().map(written).collect();
+    format!(
+        "{} is valid: reads topic {}, {}\n",
+        options.sql_path.display(),
+        prepared.plan.source.options.topic,
+        outputs.join(", ")
+    )
+}
+
+fn explanation(options: &IngestOptions, prepared: &Prepared, sql: &SqlFile) -> String {
+    let Explained {
+        mut source,
+        mut time,
+        outputs,
+        plans,
+    } = explain(&prepared.plan, sql);
+    kafka(&mut source, &prepared.kafka);
+    source.say("begins", begins(&prepared.start));
+    source.say(
+        "group",
+        format!(
+            "{}, which is told the offsets and never asked",
+            prepared.group
+        ),
+    );
+    time.say(
+        "future",
+        format!(
+            "an event time over {} ahead of its Kafka timestamp is rejected",
+            duration_words(options.max_future_skew)
+        ),
+    );
+    let mut text = format!(
+        "Job {}, from {}\n",
+        options.name,
+        options.sql_path.display()
+    );
+    for section in [source, time].iter().chain(&outputs) {
+        show(&mut text, section);
+    }
+    show(&mut text, &commits(options, prepared));
+    text += "\nDataFusion's plans, optimised\n";
+    for (title, plan) in plans {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n  {title}\n");
+        for line in plan.lines() {
+            let node = line.trim_start();
+            let before = PLAN_COLUMN + line.len() - node.len();
+            let letters = LINE_LETTERS.saturating_sub(before).max(NODE_LETTERS);
+            for line in wrapped(node, letters, 4) {
+                let _ = writeln!(text, "{:before$}{line}", "");
+            }
+        }
+    }
+    text
+}
+
+/// How Kafka is reached; of properties only the names, since a value may be a password.
+fn kafka(source: &mut Section, kafka: &KafkaProperties) {
+    const ISOLATION: &str = "isolation.level";
+    source.say("brokers", brokers(&kafka.brokers));
+    let committed = (kafka.iter()).any(|pair| pair == (ISOLATION, "read_committed"));
+    source.say(
+        "messages",
+        match committed {
+            true => "those of committed transactions",
+            false => "all, also of transactions that are open or aborted",
+        },
+    );
+    // Behind the topic, which is the first.
+    source.lines[1..].rotate_right(2);
+    let properties: Vec<&str> = (kafka.iter())
+        .map(|(name, _)| name)
+        .filter(|name| *name != ISOLATION)
+        .collect();
+    if !properties.is_empty() {
+        source.say(
+            "properties",
+            format!("{} (values are not shown)", properties.join(", ")),
+        );
+    }
+}
+
+/// The brokers, without what an address may say of a login.
+fn brokers(list: &str) -> String {
+    let host = |broker: &str| match broker.rsplit_once('@') {
+        Some((_, host)) => host.to_owned(),
+        None => broker.trim().to_owned(),
+    };
+    list.split(',').map(host).collect::<Vec<_>>().join(", ")
+}
+
+fn begins(start: &StartAt) -> String {
+    let at = match start {
+        StartAt::Earliest => "with the earliest message".to_owned(),
+        StartAt::Latest => "after the latest message".to_owned(),
+        StartAt::Offsets(offsets) => {
+            let offsets = offsets.iter().map(|(partition, offset)| match *offset {
+                StartingOffsets::EARLIEST => format!("{partition} earliest"),
+                StartingOffsets::LATEST => format!("{partition} latest"),
+                offset => format!("{partition} at {offset}"),
+            });
+            format!("partition {}", offsets.collect::<Vec<_>>().join(", "))
+        }
+    };
+    format!("{at}, unless a checkpoint says where")
+}
+
+/// What is committed, and when.
+fn commits(options: &IngestOptions, prepared: &Prepared) -> Section {
+    let outputs = &prepared.plan.outputs;
+    let mut section = Section::new("Commits");
+    let Some(dir) = &prepared.checkpoint_dir else {
+        section.say(
+            "checkpoint",
+            "none: rows are only shown, and each run begins anew",
+        );
+        return section;
+    };
+    section.say("checkpoint", dir.display().to_string());
+    section.say(
+        "trigger",
+        match options.trigger {
+            Trigger::AvailableNow => {
+                "available now: what the topic holds at the start, then the job ends".to_owned()
+            }
+            Trigger::ProcessingTime(time) => {
+                format!(
+                    "every {} if rows are ready, until stopped",
+                    duration_words(time)
+                )
+            }
+        },
+    );
+    let interval = outputs
+        .iter()
+        .filter_map(|output| output.sink.files()?.rolling_interval);
+    if let Some(interval) = interval.max() {
+        section.say(
+            "interval",
+            format!(
+                "rows are collected for at least {} (rolling_policy.interval)",
+                duration_words(interval)
+            ),
+        );
+    }
+    section.say(
+        "exactly once",
+        "offsets, watermarks and the names of staged files are one commit, after which the files are published; a restart goes on from it",
+    );
+    if outputs
+        .iter()
+        .any(|output| matches!(output.sink, SinkOptions::Stdout(_)))
+    {
+        section.say(
+            "stdout",
+            "rows are printed before the commit, so that after a crash some come again",
+        );
+    }
+    section
+}
+
+fn show(text: &mut String, section: &Section) {
+    let _ = write!(text, "\n{}\n", section.title);
+    for Line { label, text: said } in &section.lines {
+        let mut label = label.as_str();
+        for line in wrapped(said, LINE_LETTERS - TEXT_COLUMN, 2) {
+            let width = TEXT_COLUMN - 2;
+            let _ = writeln!(text, "  {label:width$}{line}");
+            label = "";
+        }
+    }
+}
+
+/// Cuts a text at spaces into lines of so many letters; what follows the first is set in. A longer word stays whole.
+fn wrapped(text: &str, letters: usize, indent: usize) -> Vec<String> {
+    if text.chars().count() <= letters {
+        return vec![text.to_owned()];
+    }
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        let length = line.chars().count() + 1 + word.chars().count();
+        if line.trim().is_empty() {
+            line += word;
+        } else if length <= letters {
+            line += " ";
+            line += word;
+        } else {
+            lines.push(line);
+            line = format!("{:indent$}{word}", "");
+        }
+    }
+    lines.push(line);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_goes_on_in_the_next_line() {
+        assert_eq!(wrapped("one two three", 8, 2), ["one two", "  three"]);
+        assert_eq!(wrapped("  a   b", 8, 2), ["  a   b"]);
+        assert_eq!(wrapped("abcdefghijkl m", 4, 2), ["abcdefghijkl", "  m"]);
+        assert_eq!(wrapped("", 4, 2), [""]);
+    }
+
+    #[test]
+    fn an_address_is_shown_without_a_login() {
+        assert_eq!(brokers("a:1, me:secret@b:2"), "a:1, b:2");
+    }
+}

@@ -24,10 +24,14 @@ pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<S
             columns.map(|field| format!("{} {}", field.name(), sql_name(field.data_type())));
         let seconds = output.pipeline.windows().width() as f64 / 1e9;
         let path = match &output.sink {
-            SinkOptions::Filesystem(sink) => match &sink.time_pattern {
-                Some(pattern) => format!("{} by {pattern}", sink.path.display()),
-                None => sink.path.display().to_string(),
-            },
+            SinkOptions::Filesystem(sink) => {
+                let pattern = sink.time_pattern.as_deref();
+                let by: Vec<&str> = pattern.into_iter().chain(sink.partition_names()).collect();
+                match by.is_empty() {
+                    true => sink.path.display().to_string(),
+                    false => format!("{} by {}", sink.path.display(), by.join(", ")),
+                }
+            }
             SinkOptions::Stdout(_) => "standard output".to_string(),
             SinkOptions::Preview { .. } => continue,
         };

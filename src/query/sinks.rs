@@ -82,6 +82,19 @@ pub fn schema(
     (faults.len() == before).then(|| Arc::new(Schema::new(fields.collect::<Vec<_>>())))
 }
 
+/// The columns that a bare SELECT shows.
+pub fn shown_columns(plan: &LogicalPlan) -> SchemaRef {
+    let fields = plan.schema().fields().iter();
+    let shown = fields.filter(|field| !is_hidden(field.name()));
+    let shown = shown.map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
+    Arc::new(Schema::new(shown.collect::<Vec<_>>()))
+}
+
+/// Whether a column travels along without being asked for.
+fn is_hidden(name: &str) -> bool {
+    name == TIMESTAMP || name == FRAME
+}
+
 /// Files are sorted by their text columns, then by their times, in the order of declaration: by symbol and
 /// window, for candles.
 pub fn sort_columns(schema: &SchemaRef) -> Vec<usize> {
@@ -101,7 +114,7 @@ pub fn into_sink(plan: LogicalPlan, sink: &SchemaRef) -> Result<LogicalPlan> {
     let visible: Vec<Expr> = plan
         .schema()
         .iter()
-        .filter(|(_, field)| field.name() != TIMESTAMP && field.name() != FRAME)
+        .filter(|(_, field)| !is_hidden(field.name()))
         .map(|(qualifier, field)| Expr::Column(Column::from((qualifier, field))))
         .collect();
     if visible.len() != sink.fields().len() {

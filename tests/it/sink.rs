@@ -74,6 +74,8 @@ impl Table {
             job: "ohlc".to_owned(),
             path: self.path(),
             time_pattern: Some("date=%Y-%m-%d".to_owned()),
+            partition_columns: Vec::new(),
+            file_bytes: None,
             compression: Compression::Zstd,
             row_group_bytes: None,
             filename_prefix: None,

@@ -4,6 +4,7 @@ mod filesystem;
 mod kafka;
 mod stdout;
 
+pub(super) use filesystem::check_columns;
 pub use filesystem::{FilesystemSinkOptions, ParquetCompression};
 pub use kafka::{BadData, FrameFormat, KafkaSourceOptions, ReadMode, SaslOptions, SourceOffset};
 pub use stdout::{DecimalEncoding, StdoutSinkOptions, TimestampFormat};

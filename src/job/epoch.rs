@@ -15,7 +15,7 @@ use super::workers::{Workers, gone};
 use super::{JobError, JobSpec, ProgressReport, Summary, start};
 use crate::checkpoint::{Checkpoint, CheckpointStore, PartitionState};
 use crate::model::{Counts, Partition, Watermark, Window};
-use crate::query::Table;
+use crate::query::{Table, Tasks};
 use crate::sink::{RowTimes, Sink, SinkRows};
 use crate::source::{Bounds, Topic};
 use crate::window::closing_watermark;
@@ -53,6 +53,10 @@ pub struct Coordinator<'a> {
     pending: Vec<Vec<SinkRows>>,
     /// When the youngest of them came.
     pending_since: Instant,
+    /// Bytes of those that have no window, about.
+    pending_bytes: usize,
+    /// What closed windows are computed with.
+    tasks: Tasks,
     /// When the last epoch was due.
     triggered_at: Instant,
 }
@@ -82,6 +86,7 @@ impl<'a> Coordinator<'a> {
         store: Option<&'a mut CheckpointStore>,
         sinks: Vec<Sink>,
         checkpoint: Option<Checkpoint>,
+        tasks: Tasks,
     ) -> Coordinator<'a> {
         let emitted = start::emitted(&spec.plan, checkpoint.as_ref());
         let counts = checkpoint
@@ -110,6 +115,8 @@ impl<'a> Coordinator<'a> {
             store,
             pending: sinks.iter().map(|_| Vec::new()).collect(),
             pending_since: Instant::now(),
+            pending_bytes: 0,
+            tasks,
             triggered_at: Instant::now(),
             sinks,
             committed: checkpoint,
@@ -147,7 +154,7 @@ impl<'a> Coordinator<'a> {
                 let due = self.wait(&mut workers)?;
                 let taken = self.take(&mut workers)?;
                 let (watermark, windows) = self.close(taken)?;
-                if due == Due::Close {
+                if due == Due::Close && !self.is_full() {
                     continue;
                 }
                 let last = due == Due::Last;
@@ -186,6 +193,9 @@ impl<'a> Coordinator<'a> {
         loop {
             if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
                 return Ok(Due::Last);
+            }
+            if std::mem::take(&mut workers.crowded) {
+                return Ok(Due::Close);
             }
             let everybody = workers.commands.len();
             if self.bounded && workers.waiting == everybody {
@@ -278,6 +288,14 @@ impl<'a> Coordinator<'a> {
         for (pending, rows) in self.pending.iter_mut().zip(rows) {
             pending.extend(rows);
         }
+        let mut passed = taken.closed.passed;
+        // In partition order; a partition's own rows are in the order of the topic.
+        passed.sort_by_key(|&(at, partition, _)| (at, partition));
+        for (at, _, rows) in passed {
+            self.pending_bytes += commit::waiting_bytes(&rows);
+            self.pending_since = Instant::now();
+            self.pending[at].push(rows);
+        }
         Ok((taken.watermark, windows))
     }
 
@@ -297,9 +315,10 @@ impl<'a> Coordinator<'a> {
         for ((at, window), tables) in by_window {
             // In partition order, so that a float sum is the same on every run.
             let tables = tables.into_values().collect();
-            let batch = self.shared.plan.outputs[at]
-                .pipeline
-                .finish(window, tables)?;
+            let batch =
+                self.shared.plan.outputs[at]
+                    .pipeline
+                    .finish(window, tables, &self.tasks)?;
             rows[at].push(SinkRows {
                 times: RowTimes::One(window.row_time()),
                 rows: batch,

@@ -121,10 +121,12 @@ pub fn run(
     if let Some(checkpoint) = &checkpoint {
         start::check_meaning(&spec, checkpoint)?;
     }
+    let mut spec = spec;
+    let tasks = spec.plan.load().map_err(JobError::Failed)?;
     let sinks = start::open_sinks(&spec, checkpoint.as_ref())?;
     let bounds = topic.bounds()?;
     let starts = start::starts(&spec, topic.name(), checkpoint.as_ref(), &bounds)?;
-    epoch::Coordinator::new(spec, store.as_mut(), sinks, checkpoint).run(
+    epoch::Coordinator::new(spec, store.as_mut(), sinks, checkpoint, tasks).run(
         topic,
         &bounds,
         &starts,

@@ -135,8 +135,8 @@ pub fn emitted(plan: &JobPlan, checkpoint: Option<&Checkpoint>) -> Vec<Watermark
         let before = before.filter(|&watermark| watermark != Watermark::NONE)?;
         let last_time = before.0.saturating_add(plan.source.watermark.delay);
         // A window that begins after it ends later than this.
-        let width = output.pipeline.windows().width();
-        Some(Watermark(last_time.saturating_add(width)))
+        let windows = output.pipeline.windows()?;
+        Some(Watermark(last_time.saturating_add(windows.width())))
     };
     let outputs = plan.outputs.iter();
     outputs

@@ -22,7 +22,18 @@ pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<S
         let columns = output.schema.fields().iter();
         let columns =
             columns.map(|field| format!("{} {}", field.name(), sql_name(field.data_type())));
-        let seconds = output.pipeline.windows().width() as f64 / 1e9;
+        let seconds = |nanos: i64| nanos as f64 / 1e9;
+        let windows = match output.pipeline.windows() {
+            None => "none".to_owned(),
+            Some(windows) if windows.overlap() == 1 => {
+                format!("tumble {} s", seconds(windows.width()))
+            }
+            Some(windows) => format!(
+                "hop {} s, {} s",
+                seconds(windows.slide()),
+                seconds(windows.width())
+            ),
+        };
         let path = match &output.sink {
             SinkOptions::Filesystem(sink) => {
                 let pattern = sink.time_pattern.as_deref();
@@ -36,7 +47,7 @@ pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<S
             SinkOptions::Preview { .. } => continue,
         };
         meaning.insert(format!("path {table}"), path);
-        meaning.insert(format!("window {table}"), format!("tumble {seconds} s"));
+        meaning.insert(format!("window {table}"), windows);
         meaning.insert(format!("keys {table}"), output.pipeline.keys().join(", "));
         meaning.insert(
             format!("columns {table}"),

@@ -5,15 +5,16 @@ mod preview;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch, new_null_array};
+use arrow::array::{RecordBatch, new_null_array};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::catalog::view::ViewTable;
-use datafusion::common::{Column, DFSchema, DataFusionError, Result};
+use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast;
 
+use super::above::Tasks;
 use super::determinism;
 use super::meaning;
 use super::pipeline::Pipeline;
@@ -21,10 +22,13 @@ use super::session::{fault, plan_query, session};
 use super::sinks::{self, SinkOptions};
 use super::sql::{
     ColumnKind, Connector, Diagnostic, Diagnostics, KafkaSourceOptions, SourceText, Span, SqlFile,
-    Statement, TableDef, table_name,
+    Statement, StaticTableOptions, TableDef, table_name,
 };
+use super::static_table::StaticTable;
 use super::steps::Tally;
-use super::stream::{FRAME, KAFKA_TIMESTAMP, StreamTable, TIMESTAMP, carry_hidden};
+use super::stream::{
+    FRAME, FrameColumn, KAFKA_TIMESTAMP, StreamTable, TIMESTAMP, carry_hidden, frame_field,
+};
 use super::watermark::{WatermarkPlan, expression, watermark};
 
 /// A SQL file, ready to run.
@@ -36,6 +40,14 @@ pub struct JobPlan {
     pub outputs: Vec<Output>,
     /// What the file means, for the checkpoint: see [`compare`](super::compare).
     pub meaning: BTreeMap<String, String>,
+    tables: StaticTables,
+}
+
+/// The static tables, and the session that plans over them.
+#[derive(Debug)]
+struct StaticTables {
+    state: SessionState,
+    tables: Vec<Arc<StaticTable>>,
 }
 
 /// The stream that a job reads.
@@ -47,6 +59,8 @@ pub struct SourcePlan {
     pub options: KafkaSourceOptions,
     /// The columns that frames are decoded into: those that the job uses.
     pub decoded: SchemaRef,
+    /// What else of a frame the job uses.
+    pub frame_columns: Vec<FrameColumn>,
     /// The frames' watermark.
     pub watermark: WatermarkPlan,
 }
@@ -76,9 +90,29 @@ impl JobPlan {
     pub fn new(file: &SqlFile) -> Result<JobPlan, Diagnostics> {
         Planner::new(file).plan()
     }
-}
 
-impl JobPlan {
+    /// Reads the static tables and makes what needs their rows. Call it once, before anything runs.
+    ///
+    /// # Errors
+    /// Which table cannot be read, and why.
+    pub fn load(&mut self) -> Result<Tasks, String> {
+        let told = |error: DataFusionError| error.strip_backtrace();
+        let StaticTables { state, tables } = &self.tables;
+        let tasks = Tasks::new(state).map_err(told)?;
+        for table in tables {
+            tasks.wait(table.load())?;
+        }
+        for output in &mut self.outputs {
+            for lookup in output.pipeline.lookups() {
+                let plan = state.create_physical_plan(lookup.static_plan());
+                let rows = tasks.wait(plan).and_then(|plan| tasks.collect(plan));
+                rows.and_then(|rows| lookup.load(rows)).map_err(told)?;
+            }
+            output.pipeline.load(state).map_err(told)?;
+        }
+        Ok(tasks)
+    }
+
     /// Whether it only shows rows: it writes nothing, and nothing is remembered of it.
     pub fn is_preview(&self) -> bool {
         self.outputs.iter().all(|output| output.sink.is_preview())
@@ -86,18 +120,30 @@ impl JobPlan {
 }
 
 impl SourcePlan {
-    /// Schema of a batch of frames: the decoded columns, Kafka's timestamp, the frame's number.
+    /// Schema of a batch of frames: the decoded columns, what else is used, the frame's number.
     pub fn frames(&self) -> SchemaRef {
-        let mut fields = self.decoded.fields().to_vec();
-        fields.extend(StreamTable::frame_fields());
-        Arc::new(Schema::new(fields))
+        frames_schema(&self.decoded, &self.frame_columns)
     }
+}
+
+fn frames_schema(decoded: &SchemaRef, frame_columns: &[FrameColumn]) -> SchemaRef {
+    let mut fields = decoded.fields().to_vec();
+    fields.extend(frame_columns.iter().map(|column| column.field()));
+    fields.push(frame_field());
+    Arc::new(Schema::new(fields))
 }
 
 impl Output {
     /// The query's columns of a batch of frames.
     pub fn project(&self, frames: &RecordBatch) -> Result<RecordBatch> {
         Ok(frames.project(&self.columns)?)
+    }
+
+    /// Whether every row needs an event time to know its folder.
+    pub fn needs_event_time(&self) -> bool {
+        self.sink
+            .files()
+            .is_some_and(|files| files.time_pattern.is_some())
     }
 }
 
@@ -110,6 +156,7 @@ struct Planner<'a> {
     file: &'a SqlFile,
     state: SessionState,
     streams: BTreeMap<String, Stream<'a>>,
+    static_tables: Vec<Arc<StaticTable>>,
     /// Tables and views that were declared so far.
     names: BTreeSet<String>,
     faults: Vec<Diagnostic>,
@@ -121,6 +168,7 @@ impl<'a> Planner<'a> {
             file,
             state: session(),
             streams: BTreeMap::new(),
+            static_tables: Vec::new(),
             names: BTreeSet::new(),
             faults: Vec::new(),
         }
@@ -139,6 +187,9 @@ impl<'a> Planner<'a> {
                     let name = self.declare(&table.name);
                     match &table.connector {
                         Connector::KafkaSource(options) => self.add_stream(name, table, options),
+                        Connector::StaticTable(options) => {
+                            self.add_static(&name, table, options);
+                        }
                         Connector::FilesystemSink(options) => {
                             sinks.insert(name, (table, SinkOptions::Filesystem(options.clone())));
                         }
@@ -221,6 +272,19 @@ impl<'a> Planner<'a> {
         self.streams.insert(name, Stream { table, options });
     }
 
+    fn add_static(&mut self, name: &str, table: &TableDef, options: &StaticTableOptions) {
+        let schema = Arc::new(Schema::new(physical(table)));
+        let provider = Arc::new(StaticTable::new(name, schema, options));
+        self.static_tables.push(Arc::clone(&provider));
+        let registered = self
+            .state
+            .schema_for_ref(name.to_string())
+            .and_then(|schema| schema.register_table(name.to_string(), provider));
+        if let Err(error) = registered {
+            self.fault(table.span, &error);
+        }
+    }
+
     fn stream_view(&mut self, name: &str, table: &TableDef) -> Result<LogicalPlan> {
         let provider = Arc::new(StreamTable::new(&physical(table)));
         let scan = LogicalPlanBuilder::scan(name, provider_as_source(provider), None)?;
@@ -238,12 +302,7 @@ impl<'a> Planner<'a> {
                         continue;
                     }
                 },
-                ColumnKind::Metadata(_) => {
-                    let message = "the local engine does not run METADATA FROM columns";
-                    self.faults
-                        .push(self.source().diagnostic(defined.span, message));
-                    continue;
-                }
+                ColumnKind::Metadata(key) => column(FrameColumn::of_metadata(key).name()),
             };
             let watermark = table.watermark.as_ref();
             if watermark.is_some_and(|mark| same_column(&mark.column, &defined.name)) {
@@ -291,7 +350,11 @@ impl<'a> Planner<'a> {
             Ok(pipeline) => Some(Output {
                 table: name,
                 sink: options.clone(),
-                sort_columns: sinks::sort_columns(&schema),
+                sort_columns: match pipeline.windows() {
+                    Some(_) => sinks::sort_columns(&schema),
+                    // An archive is in the order of the topic.
+                    None => Vec::new(),
+                },
                 schema,
                 pipeline,
                 columns: Vec::new(),
@@ -342,6 +405,10 @@ impl<'a> Planner<'a> {
                 meaning: meaning::of(self.file, &source, &outputs),
                 source,
                 outputs,
+                tables: StaticTables {
+                    state: self.state,
+                    tables: self.static_tables,
+                },
             }),
             _ => {
                 self.faults.sort_by_key(|fault| (fault.line, fault.column));
@@ -373,9 +440,11 @@ impl<'a> Planner<'a> {
             .iter()
             .filter(|field| used.contains(field.name().as_str()));
         let decoded: SchemaRef = Arc::new(Schema::new(decoded.cloned().collect::<Vec<_>>()));
-        let mut fields = decoded.fields().to_vec();
-        fields.extend(StreamTable::frame_fields());
-        let frames: SchemaRef = Arc::new(Schema::new(fields));
+        let frame_columns = FrameColumn::ALL.into_iter();
+        let frame_columns: Vec<FrameColumn> = frame_columns
+            .filter(|column| used.contains(column.name()))
+            .collect();
+        let frames = frames_schema(&decoded, &frame_columns);
         let schema = DFSchema::try_from_qualified_schema(name.as_str(), &frames)?;
         let watermark = WatermarkPlan::new(
             self.state.create_physical_expr(expr.clone(), &schema)?,
@@ -387,10 +456,11 @@ impl<'a> Planner<'a> {
             .fields()
             .iter()
             .map(|field| match field.is_nullable() {
-                true => new_null_array(field.data_type(), 1),
-                false => Arc::new(Int64Array::from(vec![0])),
+                true => Ok(new_null_array(field.data_type(), 1)),
+                false => ScalarValue::new_default(field.data_type())?.to_array(),
             });
-        let nothing = RecordBatch::try_new(Arc::clone(&frames), columns.collect())?;
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let nothing = RecordBatch::try_new(Arc::clone(&frames), columns)?;
         watermark.candidates(&nothing)?;
         for output in outputs {
             output.columns = output
@@ -407,6 +477,7 @@ impl<'a> Planner<'a> {
             table: name,
             options: stream.options.clone(),
             decoded,
+            frame_columns,
             watermark,
         })
     }

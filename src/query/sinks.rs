@@ -14,7 +14,7 @@ use super::sql::{
     ColumnKind, Diagnostic, FilesystemSinkOptions, SourceText, SqlFile, Statement,
     StdoutSinkOptions, TableDef, sql_name, table_name,
 };
-use super::stream::{FRAME, TIMESTAMP};
+use super::stream::{FRAME, HIDDEN, TIMESTAMP};
 
 /// Where an output's rows go, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,8 +109,8 @@ pub fn sort_columns(schema: &SchemaRef) -> Vec<usize> {
     of(text).chain(of(time)).collect()
 }
 
-/// The query's columns, by position, as the sink's; hidden columns stay behind.
-pub fn into_sink(plan: LogicalPlan, sink: &SchemaRef) -> Result<LogicalPlan> {
+/// The query's columns, by position, as the sink's. Hidden columns stay behind, or come last.
+pub fn into_sink(plan: LogicalPlan, sink: &SchemaRef, keep_hidden: bool) -> Result<LogicalPlan> {
     let visible: Vec<Expr> = plan
         .schema()
         .iter()
@@ -129,11 +129,22 @@ pub fn into_sink(plan: LogicalPlan, sink: &SchemaRef) -> Result<LogicalPlan> {
                 .join(", ")
         );
     }
-    let exprs = visible
+    let mut exprs = visible
         .into_iter()
         .zip(sink.fields())
         .map(|(expr, field)| into_column(expr, &plan, field))
         .collect::<Result<Vec<_>>>()?;
+    if keep_hidden {
+        for name in HIDDEN {
+            match plan.schema().iter().find(|(_, field)| field.name() == name) {
+                Some((qualifier, field)) => {
+                    let column = Expr::Column(Column::from((qualifier, field)));
+                    exprs.push(column.alias(name));
+                }
+                None => return plan_err!("the query's rows do not come from a stream"),
+            }
+        }
+    }
     Ok(LogicalPlan::Projection(Projection::try_new(
         exprs,
         Arc::new(plan),

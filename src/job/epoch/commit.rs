@@ -9,14 +9,23 @@ use crate::checkpoint::{Checkpoint, Emitted, FileEntry};
 use crate::job::JobError;
 use crate::model::{Epoch, Offsets};
 use crate::query::sql::FilesystemSinkOptions;
-use crate::sink::SinkRows;
+use crate::sink::{RowTimes, SinkRows};
 use crate::source::Topic;
 
 /// An epoch that closes no window is committed this often at the most, so that a restart knows what
 /// was read.
 const IDLE_COMMIT: Duration = Duration::from_secs(10);
 
+/// Bytes of rows without windows that wait for a commit at the most, about, whatever
+/// `rolling_policy.interval` says.
+const PENDING_BYTES: usize = 16 << 20;
+
 impl Coordinator<'_> {
+    /// Whether so many rows without windows wait that they are to be committed at once.
+    pub(super) fn is_full(&self) -> bool {
+        self.pending_bytes >= PENDING_BYTES
+    }
+
     /// Stages, commits and publishes what waits, if it is time. What is committed always has every
     /// closed window, since the checkpoint says that they were emitted.
     pub(super) fn commit(&mut self, topic: &dyn Topic, last: bool) -> Result<(), JobError> {
@@ -27,7 +36,7 @@ impl Coordinator<'_> {
         }
         let closes = self.pending.iter().any(|rows| !rows.is_empty());
         let due = match closes {
-            true => last || self.waited_long_enough(),
+            true => last || self.is_full() || self.waited_long_enough(),
             false => self.worth_a_commit(last),
         };
         if !due {
@@ -37,6 +46,7 @@ impl Coordinator<'_> {
             .committed
             .as_ref()
             .map_or(Epoch::FIRST, |c| c.epoch.next());
+        self.pending_bytes = 0;
         let files = self.stage(epoch)?;
         self.publish(topic, epoch, &files)?;
         if closes {
@@ -52,8 +62,11 @@ impl Coordinator<'_> {
         for ((sink, rows), output) in waiting {
             if output.sink.is_preview() {
                 let rows = std::mem::take(rows);
-                self.summary.rows_printed += rows_in(&rows);
+                let bytes = rows.iter().map(waiting_bytes).sum();
+                self.pending_bytes = self.pending_bytes.saturating_sub(bytes);
+                let printed = rows_in(&rows);
                 sink.stage(Epoch::FIRST, rows)?;
+                self.summary.rows_printed += printed;
             }
         }
         Ok(())
@@ -152,6 +165,14 @@ impl Coordinator<'_> {
         self.committed = Some(checkpoint);
         self.committed_at = Instant::now();
         Ok(())
+    }
+}
+
+/// Bytes of rows without windows, about.
+pub(super) fn waiting_bytes(rows: &SinkRows) -> usize {
+    match rows.times {
+        RowTimes::One(_) => 0,
+        RowTimes::Each(_) => rows.rows.get_array_memory_size(),
     }
 }
 

@@ -22,7 +22,8 @@ use datafusion::sql::sqlparser::ast::{Ident, Query};
 
 pub use connector::{
     BadData, Connector, DecimalEncoding, FilesystemSinkOptions, FrameFormat, KafkaSourceOptions,
-    ParquetCompression, ReadMode, SaslOptions, SourceOffset, StdoutSinkOptions, TimestampFormat,
+    ParquetCompression, ReadMode, SaslOptions, SourceOffset, StaticFormat, StaticTableOptions,
+    StdoutSinkOptions, TimestampFormat,
 };
 pub use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, SourceText};

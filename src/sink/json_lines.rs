@@ -238,7 +238,19 @@ mod tests {
 
     #[test]
     fn rows_are_written_as_arroyo_does() {
-        check(false, false, expect![[r#""#]]);
-        check(true, true, expect![[r#""#]]);
+        check(
+            false,
+            false,
+            expect![[r#"
+            {"symbol":"A\"\n","at":"2019-12-05T06:18:11.134000001","window":{"start":"2019-12-05T06:18:00"},"price":1.0,"big":9223372036854775807,"exact":-123.45,"key":"AP9h","document":{"x":  1.50}}
+            {"symbol":null,"at":null,"window":{"start":null},"price":null,"big":-9223372036854775808,"exact":null,"key":null,"document":"not json"}"#]],
+        );
+        check(
+            true,
+            true,
+            expect![[r#"
+            {"symbol":"A\"\n","at":1575526691134,"window":{"start":1575526680000},"price":1.0,"big":9223372036854775807,"exact":"-123.45","key":"AP9h","document":{"x":  1.50}}
+            {"symbol":null,"at":null,"window":{"start":null},"price":null,"big":-9223372036854775808,"exact":null,"key":null,"document":"not json"}"#]],
+        );
     }
 }

@@ -10,6 +10,9 @@ use super::SinkRows;
 /// Letters of a value that the columns behind it still stand in line for.
 const WIDTH_MAX: usize = 60;
 
+/// Letters that a number has room for from the start, so that a column seldom grows.
+const NUMBER_WIDTH: usize = 9;
+
 /// A table under way.
 #[derive(Debug)]
 pub(super) struct TextTable {
@@ -31,7 +34,10 @@ impl TextTable {
         let columns = schema.fields().iter().map(|field| Column {
             name: printable(field.name()),
             is_number: field.data_type().is_numeric(),
-            width: 0,
+            width: match field.data_type().is_numeric() {
+                true => NUMBER_WIDTH,
+                false => 0,
+            },
         });
         TextTable {
             heading,
@@ -145,6 +151,21 @@ mod tests {
             &[rows(&[(Some(&"x".repeat(70)), 1.0), (Some("C"), 1.0)])],
             true,
         );
-        expect![[r#""#]].assert_eq(&text);
+        expect![[r#"
+            -- one
+             symbol |     price
+            --------+-----------
+             A      |       1.5
+                    |   1234.25
+             BINANCE:BTCUSDT |       1.0
+             B               |       2.0
+             a\u{1b}[2J\nb   |       1.0
+            -- one
+             symbol          |     price
+            -----------------+-----------
+             xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx |       1.0
+             C               |       1.0
+        "#]]
+        .assert_eq(&text);
     }
 }

@@ -278,6 +278,16 @@ impl Options {
         Some(columns)
     }
 
+    /// Refuses an option that the dialect knows, and says why this engine does not run it.
+    pub fn refuse(&mut self, reader: &mut Reader, name: &'static str, why: &str) {
+        if let Some(option) = self.take(name) {
+            let message = format!("the local engine does not run the option '{name}'");
+            let fault = reader.source.diagnostic(option.name_span, message);
+            reader.faults.push(fault.with_help(why));
+        }
+        self.asked.retain(|asked| *asked != name);
+    }
+
     /// Refuses those of `names` that are given: the dialect knows them, this engine does not run
     /// them. A name that ends in `.` stands for all that begin so.
     pub fn not_run(&mut self, reader: &mut Reader, names: &[&str]) {

@@ -14,10 +14,8 @@ use super::super::parser::Reader;
 use super::super::table::{ColumnDef, sql_name};
 
 /// Options that Arroyo has for filesystem sinks and their formats, and the local engine does not run.
-const NOT_RUN: [&str; 13] = [
+const NOT_RUN: [&str; 11] = [
     "connection_profile",
-    "filename.strategy",
-    "filename.suffix",
     "framing",
     "idle_micros",
     "json.",
@@ -118,6 +116,10 @@ pub(super) fn sink(reader: &mut Reader, mut options: Options) -> Option<Filesyst
     let filename_prefix = options
         .text(reader, "filename.prefix")
         .and_then(|taken| filename_prefix(reader, taken));
+    let why = "names are made of the job, the epoch and a number, so that a restart writes the same files";
+    options.refuse(reader, "filename.strategy", why);
+    let why = "a table is its files that end in .parquet, for every reader";
+    options.refuse(reader, "filename.suffix", why);
     options.not_run(reader, &NOT_RUN);
     options.finish(reader, "a filesystem sink");
     if reader.faults.len() > faults_before {

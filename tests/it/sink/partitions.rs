@@ -79,7 +79,8 @@ async fn columns_are_directories_below_that_of_the_time() {
         date=2019-10-01/symbol=BINANCE:BTCUSDT/ohlc-0000000001-004.parquet
         date=2019-10-01/symbol=__HIVE_DEFAULT_PARTITION__/ohlc-0000000001-005.parquet
         date=2019-10-01/symbol=käse%3F %231/ohlc-0000000001-006.parquet
-    "#]].assert_eq(&(table.published().join("\n") + "\n"));
+    "#]]
+    .assert_eq(&(table.published().join("\n") + "\n"));
     let all = "SELECT symbol, date, trades FROM t ORDER BY symbol, trades";
     expect![[r#"
         +----------------------------+------------+--------+
@@ -93,7 +94,8 @@ async fn columns_are_directories_below_that_of_the_time() {
         | __HIVE_DEFAULT_PARTITION__ | 2019-10-01 | 4      |
         | käse? #1                   | 2019-10-01 | 3      |
         +----------------------------+------------+--------+
-    "#]].assert_eq(&query(&table, all).await);
+    "#]]
+    .assert_eq(&query(&table, all).await);
     for symbol in symbols.into_iter().flatten() {
         let found = query(
             &table,
@@ -110,7 +112,8 @@ async fn columns_are_directories_below_that_of_the_time() {
         | 2019-09-30T23:59:00 | 1.5   | 0      | 2019-09-30 | BINANCE:BTCUSDT |
         | 2019-10-01T00:00:00 | 1.5   | 5      | 2019-10-01 | BINANCE:BTCUSDT |
         +---------------------+-------+--------+------------+-----------------+
-    "#]].assert_eq(&query(&table, one).await);
+    "#]]
+    .assert_eq(&query(&table, one).await);
 }
 
 #[tokio::test]
@@ -133,7 +136,8 @@ async fn rows_of_one_batch_go_to_the_days_they_are_of() {
         +------+-------+-------+
         | 3001 | 3000  | 0     |
         +------+-------+-------+
-    "#]].assert_eq(&query(&table, wrong).await);
+    "#]]
+    .assert_eq(&query(&table, wrong).await);
 }
 
 #[test]
@@ -197,7 +201,8 @@ async fn a_file_that_is_large_enough_is_closed() {
         +--------+---------+
         | 100000 | 100     |
         +--------+---------+
-    "#]].assert_eq(
+    "#]]
+    .assert_eq(
         &query(
             &table,
             "SELECT count(*) AS rows, count(DISTINCT window_start) AS windows FROM t",

@@ -82,6 +82,14 @@ pub fn schema(
     (faults.len() == before).then(|| Arc::new(Schema::new(fields.collect::<Vec<_>>())))
 }
 
+/// The columns that a bare SELECT shows.
+pub fn shown_columns(plan: &LogicalPlan) -> SchemaRef {
+    let fields = plan.schema().fields().iter();
+    let shown = fields.filter(|field| field.name() != FRAME);
+    let shown = shown.map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
+    Arc::new(Schema::new(shown.collect::<Vec<_>>()))
+}
+
 /// Files are sorted by their text columns, then by their times, in the order of declaration: by symbol and
 /// window, for candles.
 pub fn sort_columns(schema: &SchemaRef) -> Vec<usize> {

@@ -7,15 +7,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::{prep_null_mask_filter, take};
+use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
-use datafusion::common::{JoinType, NullEquality, Result, not_impl_err};
+use datafusion::common::{JoinType, NullEquality, Result, exec_err};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 use datafusion::physical_expr::PhysicalExpr;
 
-use super::steps::new_batch;
+use super::refusal::{Place, Refusal};
+use super::steps::{certain, new_batch};
 use super::stream::is_stream;
 
 /// What of a join's rows comes out.
@@ -70,7 +71,7 @@ impl Lookup {
     pub fn compile(join: &Join, state: &SessionState) -> Result<(Lookup, Arc<LogicalPlan>)> {
         let (stream_left, stream_right) = (is_stream(&join.left), is_stream(&join.right));
         if stream_left && stream_right {
-            return not_impl_err!("the local engine does not run a join of two streams");
+            return Err(two_streams().into());
         }
         let kind = match (join.join_type, stream_left) {
             (JoinType::Inner, _) => Kind::Inner,
@@ -81,9 +82,7 @@ impl Lookup {
             },
             (JoinType::LeftMark, true) | (JoinType::RightMark, false) => Kind::Mark,
             (other, _) => {
-                return not_impl_err!(
-                    "the local engine does not run a {other} join that keeps the static table's rows, which would never be final"
-                );
+                return Err(keeps_static(other).into());
             }
         };
         let (stream, lookup) = match stream_left {
@@ -133,6 +132,12 @@ impl Lookup {
         &self.schema
     }
 
+    fn is_scalar(&self) -> bool {
+        self.keys.is_empty()
+            && matches!(&self.static_plan, LogicalPlan::SubqueryAlias(alias)
+                if alias.alias.table().starts_with("__scalar_sq"))
+    }
+
     /// The plan of the static side.
     pub fn static_plan(&self) -> &LogicalPlan {
         &self.static_plan
@@ -140,6 +145,13 @@ impl Lookup {
 
     /// Takes the static side's rows.
     pub fn load(&mut self, rows: RecordBatch) -> Result<()> {
+        // A scalar subquery became a join, which would make a row for every value.
+        if self.is_scalar() && rows.num_rows() > 1 {
+            return exec_err!(
+                "a subquery that stands for one value gave {}",
+                rows.num_rows()
+            );
+        }
         self.index = Arc::new(Index::new(rows, &self.static_keys, &self.key_types)?);
         Ok(())
     }
@@ -230,7 +242,7 @@ impl Lookup {
         let (of_stream, of_table) = (UInt32Array::from(of_stream), UInt32Array::from(of_table));
         let pairs = self.side_by_side(batch, &of_stream, &of_table, schema)?;
         let mask = filter.evaluate(&pairs)?.into_array(pairs.num_rows())?;
-        let mask = prep_null_mask_filter(mask.as_boolean());
+        let mask = certain(mask.as_boolean());
         let kept = |rows: UInt32Array| -> Vec<u32> {
             let pairs = rows.values().iter().zip(mask.values());
             pairs
@@ -314,6 +326,21 @@ impl Index {
             by_key,
         })
     }
+}
+
+/// The refusal of a join of two streams.
+pub fn two_streams() -> Refusal {
+    let message = "the local engine does not run a join of two streams";
+    Refusal::new(Place::Join, message).arroyo_runs_it()
+}
+
+/// The refusal of a join that gives rows of the static table without any of the stream.
+pub fn keeps_static(kind: JoinType) -> Refusal {
+    let message = format!(
+        "a {} JOIN keeps the static table's rows without a match, and there may be one until the stream ends",
+        kind.to_string().to_uppercase()
+    );
+    Refusal::new(Place::Join, message).help("begin with the stream: FROM ticks LEFT JOIN …")
 }
 
 /// The keys' types, as the row format wants them.

@@ -18,6 +18,7 @@ use super::forgiving::forgive_casts;
 use super::locality;
 use super::lookup::Lookup;
 use super::lowering::Lowered;
+use super::refusal::{Place, Refusal};
 use super::session::analyze;
 use super::sinks::into_sink;
 use super::split::{above, find_aggregate, node_name, window_key, window_rows_schema};
@@ -71,10 +72,11 @@ impl Ticks {
 impl Pipeline {
     /// Takes a planned query apart. What this engine does not run is an error that says so.
     pub fn new(state: &SessionState, plan: LogicalPlan, sink: &SchemaRef) -> Result<Pipeline> {
+        let selected = plan.schema().fields().len();
         let plan = carry_hidden(plan)?;
         let Some(aggregate) = find_aggregate(&plan).cloned() else {
             check_rows(&plan)?;
-            let plan = forgive_casts(analyze(state, into_sink(plan, sink, true)?)?)?;
+            let plan = forgive_casts(analyze(state, into_sink(plan, sink, selected, true)?)?)?;
             let element = element_name(&plan);
             let plan = optimize(state, &plan)?;
             return Ok(Pipeline {
@@ -88,7 +90,7 @@ impl Pipeline {
             });
         };
         window_key(&aggregate)?;
-        let plan = analyze(state, into_sink(plan, sink, false)?)?;
+        let plan = analyze(state, into_sink(plan, sink, selected, false)?)?;
         let aggregate = find_aggregate(&plan).cloned().unwrap_or(aggregate);
         let (below, windowed, plans) = Windowed::new(state, plan, &aggregate)?;
         Ok(Pipeline {
@@ -264,10 +266,13 @@ fn check_rows(plan: &LogicalPlan) -> Result<()> {
             | LogicalPlan::Window(_)
                 if is_stream(node) =>
             {
-                return plan_err!(
-                    "{} is over a stream that does not end, so its rows would never be final; aggregate by window first: GROUP BY … tumble(interval '1 minute')",
+                let message = format!(
+                    "{} is over a stream that does not end, so its rows would never be final",
                     node_name(node)
                 );
+                let refusal = Refusal::new(Place::of(node), message)
+                    .help("aggregate by window first: GROUP BY … tumble(interval '1 minute')");
+                return Err(refusal.into());
             }
             _ => {}
         }

@@ -1,5 +1,7 @@
 //! A SQL file's statements → one job: the source with its watermark, and a pipeline an INSERT.
 
+mod preview;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -16,11 +18,12 @@ use super::above::Tasks;
 use super::determinism;
 use super::meaning;
 use super::pipeline::Pipeline;
-use super::session::{fault, plan_query, session};
+use super::recover;
+use super::session::{fault, session};
 use super::sinks::{self, SinkOptions};
 use super::sql::{
     ColumnKind, Connector, Diagnostic, Diagnostics, KafkaSourceOptions, SourceText, Span, SqlFile,
-    Statement, StaticTableOptions, TableDef, table_name,
+    Statement, StaticTableOptions, TableDef, ViewDef, table_name,
 };
 use super::static_table::StaticTable;
 use super::steps::Tally;
@@ -34,7 +37,7 @@ use super::watermark::{WatermarkPlan, expression, watermark};
 pub struct JobPlan {
     /// What is read.
     pub source: SourcePlan,
-    /// What is computed and where it goes, in the order of the file; at least one.
+    /// What is computed and where it goes, in the order of the file, SELECTs last; at least one.
     pub outputs: Vec<Output>,
     /// What the file means, for the checkpoint: see [`compare`](super::compare).
     pub meaning: BTreeMap<String, String>,
@@ -63,10 +66,10 @@ pub struct SourcePlan {
     pub watermark: WatermarkPlan,
 }
 
-/// One INSERT.
+/// One INSERT, or one bare SELECT.
 #[derive(Debug)]
 pub struct Output {
-    /// The sink's name in the SQL.
+    /// The sink's name in the SQL; of a SELECT a name by its place among them: `select_1`.
     pub table: String,
     /// Where its rows go.
     pub sink: SinkOptions,
@@ -110,9 +113,7 @@ impl JobPlan {
         }
         Ok(tasks)
     }
-}
 
-impl JobPlan {
     /// The session that it was planned in.
     pub(super) fn session(&self) -> &SessionState {
         &self.tables.state
@@ -185,7 +186,7 @@ impl<'a> Planner<'a> {
 
     fn plan(mut self) -> Result<JobPlan, Diagnostics> {
         let mut sinks: BTreeMap<String, (&TableDef, SinkOptions)> = BTreeMap::new();
-        let mut inserts = Vec::new();
+        let (mut inserts, mut selects) = (Vec::new(), Vec::new());
         for statement in &self.file.statements {
             match statement {
                 Statement::CreateTable(table) => {
@@ -205,20 +206,10 @@ impl<'a> Planner<'a> {
                 }
                 Statement::CreateView(view) => {
                     let name = self.declare(&view.name);
-                    let planned = plan_query(&self.state, &view.query).and_then(carry_hidden);
-                    match planned.and_then(|plan| self.register(&name, plan)) {
-                        Ok(()) => {}
-                        Err(error) => self.fault(view.span, &error),
-                    }
+                    self.add_view(&name, view);
                 }
                 Statement::Insert { .. } => inserts.push(statement),
-                Statement::Query { span, .. } => {
-                    let fault = self
-                        .source()
-                        .diagnostic(*span, "the local engine does not run a bare SELECT");
-                    self.faults
-                        .push(fault.with_help("INSERT INTO a table: INSERT INTO ohlc SELECT …"));
-                }
+                Statement::Query { query, span, .. } => selects.push((query, *span)),
             }
         }
         let mut outputs = Vec::new();
@@ -226,6 +217,10 @@ impl<'a> Planner<'a> {
             if let Some(output) = self.output(&sinks, insert) {
                 outputs.push(output);
             }
+        }
+        // Behind the INSERTs: what became of the ticks is counted for the first output.
+        for (number, (query, span)) in (1..).zip(selects) {
+            outputs.extend(self.preview(number, query, span));
         }
         self.finish(outputs)
     }
@@ -240,8 +235,26 @@ impl<'a> Planner<'a> {
         name
     }
 
-    fn fault(&mut self, span: Span, error: &DataFusionError) {
-        let mut fault = fault(self.source(), span, error);
+    /// A view that cannot be planned has its faults now; one that cannot be run, when it is used.
+    fn add_view(&mut self, name: &str, view: &ViewDef) {
+        let planned = recover::plan(&self.state, &view.query).and_then(|plan| {
+            let registered = carry_hidden(plan).and_then(|plan| self.register(name, plan));
+            registered.map_err(|error| vec![error])
+        });
+        for error in planned.err().unwrap_or_default() {
+            self.fault(view.span, Some(&view.query), &error);
+        }
+    }
+
+    /// Notes a fault of the statement at `span`, in its `query` or in a view that this uses.
+    fn fault(&mut self, span: Span, query: Option<&ast::Query>, error: &DataFusionError) {
+        let views = self.file.statements.iter().rev();
+        let views = views.filter_map(|statement| match statement {
+            Statement::CreateView(view) => Some(view.query.as_ref()),
+            _ => None,
+        });
+        let queries: Vec<&ast::Query> = query.into_iter().chain(views).collect();
+        let mut fault = fault(self.source(), span, &queries, error);
         if let Some(table) = missing_table(&fault.message) {
             // One that could not be planned has its own fault.
             if self.names.contains(table) {
@@ -274,7 +287,7 @@ impl<'a> Planner<'a> {
             .and_then(|plan| self.register(&name, plan))
         {
             Ok(()) => {}
-            Err(error) => self.fault(table.span, &error),
+            Err(error) => self.fault(table.span, None, &error),
         }
         self.streams.insert(name, Stream { table, options });
     }
@@ -288,7 +301,7 @@ impl<'a> Planner<'a> {
             .schema_for_ref(name.to_string())
             .and_then(|schema| schema.register_table(name.to_string(), provider));
         if let Err(error) = registered {
-            self.fault(table.span, &error);
+            self.fault(table.span, None, &error);
         }
     }
 
@@ -305,7 +318,7 @@ impl<'a> Planner<'a> {
                 ColumnKind::Generated(expr) => match expression(&self.state, expr, &schema) {
                     Ok(expr) => expr.cast_to(&defined.data_type, &schema)?,
                     Err(error) => {
-                        self.fault(defined.span, &error);
+                        self.fault(defined.span, None, &error);
                         continue;
                     }
                 },
@@ -349,9 +362,10 @@ impl<'a> Planner<'a> {
             return None;
         };
         let schema = sinks::schema(self.source(), def, columns, &mut self.faults)?;
-        let planned = plan_query(&self.state, query).and_then(|plan| {
-            determinism::check(&plan)?;
-            Pipeline::new(&self.state, plan, &schema)
+        let planned = recover::plan(&self.state, query).and_then(|plan| {
+            let pipeline =
+                determinism::check(&plan).and_then(|()| Pipeline::new(&self.state, plan, &schema));
+            pipeline.map_err(|error| vec![error])
         });
         match planned {
             Ok(pipeline) => Some(Output {
@@ -366,8 +380,10 @@ impl<'a> Planner<'a> {
                 pipeline,
                 columns: Vec::new(),
             }),
-            Err(error) => {
-                self.fault(*span, &error);
+            Err(errors) => {
+                for error in &errors {
+                    self.fault(*span, Some(query), error);
+                }
                 None
             }
         }
@@ -378,7 +394,7 @@ impl<'a> Planner<'a> {
         if self.faults.is_empty() && outputs.is_empty() {
             let fault = self.source().diagnostic(
                 whole,
-                "the file has no INSERT INTO, so there is nothing to run",
+                "the file has no INSERT INTO and no SELECT, so there is nothing to run",
             );
             self.faults.push(fault);
         }
@@ -400,7 +416,7 @@ impl<'a> Planner<'a> {
                             .watermark
                             .as_ref()
                             .map_or(stream.table.span, |w| w.span);
-                        self.fault(span, &error);
+                        self.fault(span, None, &error);
                         None
                     }
                 }

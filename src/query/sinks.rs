@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection};
 use datafusion::sql::sqlparser::ast;
 
 use super::plan::Output;
+use super::refusal::{Place, Refusal};
 use super::sql::{
     ColumnKind, Diagnostic, FilesystemSinkOptions, SourceText, SqlFile, Statement,
     StdoutSinkOptions, TableDef, sql_name, table_name,
@@ -82,6 +83,14 @@ pub fn schema(
     (faults.len() == before).then(|| Arc::new(Schema::new(fields.collect::<Vec<_>>())))
 }
 
+/// The columns that a bare SELECT shows.
+pub fn shown_columns(plan: &LogicalPlan) -> SchemaRef {
+    let fields = plan.schema().fields().iter();
+    let shown = fields.filter(|field| field.name() != FRAME);
+    let shown = shown.map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
+    Arc::new(Schema::new(shown.collect::<Vec<_>>()))
+}
+
 /// Files are sorted by their text columns, then by their times, in the order of declaration: by symbol and
 /// window, for candles.
 pub fn sort_columns(schema: &SchemaRef) -> Vec<usize> {
@@ -96,30 +105,42 @@ pub fn sort_columns(schema: &SchemaRef) -> Vec<usize> {
     of(text).chain(of(time)).collect()
 }
 
-/// The query's columns, by position, as the sink's. Hidden columns stay behind, or come last.
-pub fn into_sink(plan: LogicalPlan, sink: &SchemaRef, keep_hidden: bool) -> Result<LogicalPlan> {
+/// The query's columns, by position, as the sink's. Only its first `selected` columns are the SQL's own;
+/// `_timestamp` among them is one of the sink's if there would be one too few without it (a `*` brings it
+/// along). Hidden columns stay behind, or come last.
+pub fn into_sink(
+    plan: LogicalPlan,
+    sink: &SchemaRef,
+    selected: usize,
+    keep_hidden: bool,
+) -> Result<LogicalPlan> {
+    let named = |wanted: &str| {
+        let columns = plan.schema().fields().iter().take(selected);
+        columns.filter(|field| field.name() == wanted).count()
+    };
+    let with_time = selected - named(FRAME) == sink.fields().len();
     let visible: Vec<Expr> = plan
         .schema()
         .iter()
-        .filter(|(_, field)| field.name() != TIMESTAMP && field.name() != FRAME)
+        .take(selected)
+        .filter(|(_, field)| field.name() != FRAME && (with_time || field.name() != TIMESTAMP))
         .map(|(qualifier, field)| Expr::Column(Column::from((qualifier, field))))
         .collect();
     if visible.len() != sink.fields().len() {
-        return plan_err!(
-            "the query has {} columns, the table it goes into has {} ({})",
+        let names: Vec<&str> = sink.fields().iter().map(|f| f.name().as_str()).collect();
+        let message = format!(
+            "the query has {} columns, the table it goes into has {}",
             visible.len(),
-            sink.fields().len(),
-            sink.fields()
-                .iter()
-                .map(|f| f.name().as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
+            names.len()
         );
+        let help = format!("the table has ({})", names.join(", "));
+        return Err(Refusal::new(Place::Selected, message).help(help).into());
     }
     let mut exprs = visible
         .into_iter()
         .zip(sink.fields())
-        .map(|(expr, field)| into_column(expr, &plan, field))
+        .enumerate()
+        .map(|(at, (expr, field))| into_column(expr, &plan, field, at))
         .collect::<Result<Vec<_>>>()?;
     if keep_hidden {
         for name in HIDDEN {
@@ -138,19 +159,21 @@ pub fn into_sink(plan: LogicalPlan, sink: &SchemaRef, keep_hidden: bool) -> Resu
     )?))
 }
 
-fn into_column(expr: Expr, plan: &LogicalPlan, field: &Field) -> Result<Expr> {
+fn into_column(expr: Expr, plan: &LogicalPlan, field: &Field, at: usize) -> Result<Expr> {
     let found = expr.get_type(plan.schema())?;
     let wanted = field.data_type();
     let expr = match () {
         () if found == *wanted => expr,
         () if fits(&found, wanted) => expr.cast_to(wanted, plan.schema())?,
         () => {
-            return plan_err!(
-                "column \"{}\" of the table is {}, the query gives {}; CAST it",
+            let message = format!(
+                "column \"{}\" of the table is {}, the query gives {}",
                 field.name(),
                 sql_name(wanted),
                 sql_name(&found)
             );
+            let help = format!("CAST(… AS {}), or declare the column so", sql_name(wanted));
+            return Err(Refusal::new(Place::Column(at), message).help(help).into());
         }
     };
     Ok(expr.alias(field.name()))

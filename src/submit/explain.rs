@@ -217,15 +217,15 @@ fn commits(options: &IngestOptions, prepared: &Prepared) -> Section {
             }
         },
     );
-    let interval = outputs
+    let intervals = outputs
         .iter()
         .filter_map(|output| output.sink.files()?.rolling_interval);
-    if let Some(interval) = interval.max() {
+    if let Some(longest) = intervals.max() {
         section.say(
             "interval",
             format!(
-                "rows are collected for at least {} (rolling_policy.interval)",
-                duration_words(interval)
+                "rows of all tables wait for at least {} (rolling_policy.interval)",
+                duration_words(longest)
             ),
         );
     }

@@ -28,8 +28,10 @@ CREATE TABLE leaders (sector TEXT, symbol TEXT, window_end TIMESTAMP, volume DOU
     connector = 'filesystem', type = 'sink', path = 'out/leaders', format = 'parquet',
     'partitioning.time_pattern' = 'date=%Y-%m-%d', 'rolling_policy.interval' = interval '5 minutes'
 );
-CREATE TABLE archive (symbol TEXT, price DOUBLE, at_offset BIGINT) WITH (
-    connector = 'filesystem', type = 'sink', path = 'out/archive', format = 'parquet', 'parquet.compression' = 'snappy'
+CREATE TABLE archive (at TIMESTAMP, symbol TEXT, price DOUBLE, at_offset BIGINT) WITH (
+    connector = 'filesystem', type = 'sink', path = 'out/archive', format = 'parquet', 'parquet.compression' = 'snappy',
+    'partitioning.time_pattern' = 'date=%Y-%m-%d', 'partitioning.fields' = [symbol], 'rolling_policy.file_size' = '128MB',
+    'rolling_policy.interval' = interval '1 minute', 'rolling_policy.inactivity_interval' = interval '10 seconds'
 );
 CREATE TABLE screen (window_start TIMESTAMP, trades BIGINT, prices DOUBLE[]) WITH (connector = 'stdout', format = 'json');
 CREATE VIEW ticks AS
@@ -49,13 +51,15 @@ SELECT sector, symbol, window.end, volume, prices, vwap, place FROM (
     )
 ) WHERE place <= 3;
 
-INSERT INTO archive SELECT symbol, price, at_offset FROM ticks;
+INSERT INTO archive SELECT _timestamp, symbol, price, at_offset FROM ticks;
 
 INSERT INTO screen
 SELECT window.start, trades, prices FROM (
     SELECT tumble(interval '90 seconds') AS window, count(*) AS trades, array_agg(price ORDER BY price DESC) FILTER (WHERE volume > 1) AS prices
     FROM ticks GROUP BY window HAVING count(*) > 10
 );
+
+SELECT symbol, price FROM ticks WHERE price > 1000;
 "#;
 
 struct Ended {
@@ -126,8 +130,8 @@ fn a_dry_run_says_in_a_line_what_a_job_would_do() {
         LEADERS,
         &["--dry-run", "--available-now"],
         expect![[r#"
-        job.sql is valid: reads topic raw_ticks, writes leaders (out/leaders), writes archive (out/archive), prints screen
-    "#]],
+            job.sql is valid: reads topic raw_ticks, writes leaders (out/leaders), writes archive (out/archive), prints screen, shows the SELECT of line 50
+        "#]],
     );
 }
 
@@ -205,94 +209,94 @@ fn the_main_job_is_explained() {
         OHLC,
         &["--explain"],
         expect![[r#"
-        Job job, from job.sql
+            Job job, from job.sql
 
-        Source raw_ticks
-          topic         raw_ticks
-          brokers       localhost:9092
-          messages      all, also of transactions that are open or aborted
-          format        json: one object a message
-          bad data      drop: what is not of the declared shape is counted and left out
-          decoded       1 of 2 declared columns: data
-          metadata      none
-          begins        with the earliest message, unless a checkpoint says where
-          group         stockpulse-job, which is told the offsets and never asked
+            Source raw_ticks
+              topic         raw_ticks
+              brokers       localhost:9092
+              messages      all, also of transactions that are open or aborted
+              format        json: one object a message
+              bad data      drop: what is not of the declared shape is counted and left out
+              decoded       1 of 2 declared columns: data
+              metadata      none
+              begins        with the earliest message, unless a checkpoint says where
+              group         stockpulse-job, which is told the offsets and never asked
 
-        Time
-          watermark     for event_time: CAST(CAST(coalesce(data[1]['t'], 86400000) AS TIMESTAMP(3)) AS
-                          TIMESTAMP) - INTERVAL '1 minute'
-          delay         1 minute
-          idle          a partition that is read to its end and silent for 5 minutes leaves the watermark;
-                          when all are, the wall clock closes windows
-          late          a tick whose window's end is not after the watermark that its partition had before
-                          its message: counted, not added
-          future        an event time over 10 minutes ahead of its Kafka timestamp is rejected
+            Time
+              watermark     for event_time: CAST(CAST(coalesce(data[1]['t'], 86400000) AS TIMESTAMP(3)) AS
+                              TIMESTAMP) - INTERVAL '1 minute'
+              delay         1 minute
+              idle          a partition that is read to its end and silent for 5 minutes leaves the watermark;
+                              when all are, the wall clock closes windows
+              late          a tick whose window's end is not after the watermark that its partition had before
+                              its message: counted, not added
+              future        an event time over 10 minutes ahead of its Kafka timestamp is rejected
 
-        INSERT INTO ohlc → data/ohlc
-          files         Parquet, zstd
-          directories   date=%Y-%m-%d of the window's last instant (UTC)
-          sorted by     symbol, window_start, window_end
-          interval      at least 1 second between two files
-          each batch    1. unnest data: a row for each tick
-                        2. filter: tick.s IS NOT NULL AND tick.p IS NOT NULL AND tick.t IS NOT NULL
-                        3. project 4 columns: tick.s AS symbol, tick.p AS price, tick.v AS volume,
-                          CAST(to_timestamp_millis(tick.t) AS TIMESTAMP) AS _timestamp
-          window        tumble 1 minute, aligned to 1970 UTC
-          keys          symbol
-          aggregates    open    first_value(price ORDER BY _timestamp)  fixed size
-                        high    max(price)                              fixed size
-                        low     min(price)                              fixed size
-                        close   last_value(price ORDER BY _timestamp)   fixed size
-                        volume  sum(volume)                             fixed size
-                        trades  count(*)                                fixed size
-          at the close  1. project 9 columns: symbol, window.start AS window_start, window.end AS
-                          window_end, open, high, low, close, volume, trades
-          in memory     the aggregates of each open window, partition and key; about 2 windows open at once
+            INSERT INTO ohlc → data/ohlc
+              files         Parquet, zstd
+              directories   date=%Y-%m-%d of the window's last instant (UTC)
+              sorted by     symbol, window_start, window_end
+              interval      at least 1 second between two files
+              each batch    1. unnest data: a row for each tick
+                            2. filter: tick.s IS NOT NULL AND tick.p IS NOT NULL AND tick.t IS NOT NULL
+                            3. project 4 columns: tick.s AS symbol, tick.p AS price, tick.v AS volume,
+                              CAST(to_timestamp_millis(tick.t) AS TIMESTAMP) AS _timestamp
+              window        tumble 1 minute, aligned to 1970 UTC
+              keys          symbol
+              aggregates    open    first_value(price ORDER BY _timestamp)  fixed size
+                            high    max(price)                              fixed size
+                            low     min(price)                              fixed size
+                            close   last_value(price ORDER BY _timestamp)   fixed size
+                            volume  sum(volume)                             fixed size
+                            trades  count(*)                                fixed size
+              at the close  1. project 9 columns: symbol, window.start AS window_start, window.end AS
+                              window_end, open, high, low, close, volume, trades
+              in memory     the aggregates of each open window, partition and key; about 2 windows open at once
 
-        Commits
-          checkpoint    data/_checkpoints/ohlc
-          trigger       every 1 second if rows are ready, until stopped
-          interval      rows are collected for at least 1 second (rolling_policy.interval)
-          exactly once  offsets, watermarks and the names of staged files are one commit, after which the
-                          files are published; a restart goes on from it
+            Commits
+              checkpoint    data/_checkpoints/ohlc
+              trigger       every 1 second if rows are ready, until stopped
+              interval      rows of all tables wait for at least 1 second (rolling_policy.interval)
+              exactly once  offsets, watermarks and the names of staged files are one commit, after which the
+                              files are published; a restart goes on from it
 
-        DataFusion's plans, optimised
+            DataFusion's plans, optimised
 
-          ohlc: logical plan below the aggregate
-            Projection: ticks.symbol AS __c0, ticks.price AS __c1, ticks._timestamp AS __c2, ticks.volume AS
-                __c3, ticks._timestamp AS _timestamp, ticks.__frame AS __frame
-              SubqueryAlias: ticks
-                Projection: __datafusion_extracted_10 AS symbol, __datafusion_extracted_11 AS price,
-                    __datafusion_extracted_12 AS volume,
-                    TRY_CAST(to_timestamp_millis(__datafusion_extracted_13) AS Timestamp(ns)) AS _timestamp,
-                    raw_ticks.__frame
-                  Filter: __datafusion_extracted_3 IS NOT NULL AND __datafusion_extracted_4 IS NOT NULL AND
-                      __datafusion_extracted_5 IS NOT NULL
-                    Projection: get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("s")) AS
-                        __datafusion_extracted_3, get_field(__unnest_placeholder(raw_ticks.data,depth=1),
-                        Utf8("p")) AS __datafusion_extracted_4,
-                        get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("t")) AS
-                        __datafusion_extracted_5, raw_ticks.__frame,
-                        get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("s")) AS
-                        __datafusion_extracted_10, get_field(__unnest_placeholder(raw_ticks.data,depth=1),
-                        Utf8("p")) AS __datafusion_extracted_11,
-                        get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("v")) AS
-                        __datafusion_extracted_12, get_field(__unnest_placeholder(raw_ticks.data,depth=1),
-                        Utf8("t")) AS __datafusion_extracted_13
-                      Unnest: lists[__unnest_placeholder(raw_ticks.data)|depth=1] structs[]
-                        Projection: raw_ticks.data AS __unnest_placeholder(raw_ticks.data),
-                            raw_ticks.__frame
-                          SubqueryAlias: raw_ticks
-                            Projection: raw_ticks.data AS data, raw_ticks.__frame
-                              TableScan: raw_ticks projection=[data, __frame]
+              ohlc: logical plan below the aggregate
+                Projection: ticks.symbol AS __c0, ticks.price AS __c1, ticks._timestamp AS __c2, ticks.volume AS
+                    __c3, ticks._timestamp AS _timestamp, ticks.__frame AS __frame
+                  SubqueryAlias: ticks
+                    Projection: __datafusion_extracted_10 AS symbol, __datafusion_extracted_11 AS price,
+                        __datafusion_extracted_12 AS volume,
+                        TRY_CAST(to_timestamp_millis(__datafusion_extracted_13) AS Timestamp(ns)) AS _timestamp,
+                        raw_ticks.__frame
+                      Filter: __datafusion_extracted_3 IS NOT NULL AND __datafusion_extracted_4 IS NOT NULL AND
+                          __datafusion_extracted_5 IS NOT NULL
+                        Projection: get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("s")) AS
+                            __datafusion_extracted_3, get_field(__unnest_placeholder(raw_ticks.data,depth=1),
+                            Utf8("p")) AS __datafusion_extracted_4,
+                            get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("t")) AS
+                            __datafusion_extracted_5, raw_ticks.__frame,
+                            get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("s")) AS
+                            __datafusion_extracted_10, get_field(__unnest_placeholder(raw_ticks.data,depth=1),
+                            Utf8("p")) AS __datafusion_extracted_11,
+                            get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("v")) AS
+                            __datafusion_extracted_12, get_field(__unnest_placeholder(raw_ticks.data,depth=1),
+                            Utf8("t")) AS __datafusion_extracted_13
+                          Unnest: lists[__unnest_placeholder(raw_ticks.data)|depth=1] structs[]
+                            Projection: raw_ticks.data AS __unnest_placeholder(raw_ticks.data),
+                                raw_ticks.__frame
+                              SubqueryAlias: raw_ticks
+                                Projection: raw_ticks.data AS data, raw_ticks.__frame
+                                  TableScan: raw_ticks projection=[data, __frame]
 
-          ohlc: logical plan above the aggregate
-            Projection: __window_rows.__c0 AS symbol, get_field(__window_rows.__c1, Utf8("start")) AS
-                window_start, get_field(__window_rows.__c1, Utf8("end")) AS window_end, __window_rows.__c2
-                AS open, __window_rows.__c3 AS high, __window_rows.__c4 AS low, __window_rows.__c5 AS close,
-                __window_rows.__c6 AS volume, __window_rows.__c7 AS trades
-              TableScan: __window_rows projection=[__c0, __c1, __c2, __c3, __c4, __c5, __c6, __c7]
-    "#]],
+              ohlc: logical plan above the aggregate
+                Projection: __window_rows.__c0 AS symbol, get_field(__window_rows.__c1, Utf8("start")) AS
+                    window_start, get_field(__window_rows.__c1, Utf8("end")) AS window_end, __window_rows.__c2
+                    AS open, __window_rows.__c3 AS high, __window_rows.__c4 AS low, __window_rows.__c5 AS close,
+                    __window_rows.__c6 AS volume, __window_rows.__c7 AS trades
+                  TableScan: __window_rows projection=[__c0, __c1, __c2, __c3, __c4, __c5, __c6, __c7]
+        "#]],
     );
 }
 
@@ -369,15 +373,16 @@ fn a_job_with_all_that_costs_memory_is_explained_without_its_secrets() {
                           with the distinct values, in each of the 15 windows of a tick
 
         INSERT INTO archive → out/archive
-          files         Parquet, snappy
-          directories   none, files stand in the folder itself
+          files         Parquet, snappy, a new one at 128 MB
+          directories   date=%Y-%m-%d of the row's event time (UTC), in it symbol=… (not in the files)
           sorted by     nothing, rows stay in their order
-          interval      a file each commit
+          interval      at least 1 minute between two files, unless nothing new came for 10 seconds
           each batch    1. project 2 columns: data, offset_id AS at_offset
                         2. unnest data: a row for each tick
                         3. filter: tick.s IS NOT NULL AND tick.v > 0.0
                         4. project 4 columns: tick.s AS symbol, tick.p AS price, at_offset,
                           CAST(to_timestamp_millis(tick.t) AS TIMESTAMP) AS _timestamp
+                        5. project 5 columns: _timestamp AS at, symbol, price, at_offset, _timestamp
           rows          leave as they come, without a window, in the order of each partition; each once, by
                           its offset
 
@@ -398,10 +403,18 @@ fn a_job_with_all_that_costs_memory_is_explained_without_its_secrets() {
           WARNING       array_agg(price ORDER BY price DESC) FILTER (WHERE volume > 1.0) keeps every value
                           of an open window, so memory grows with every tick
 
+        SELECT of line 50 → preview
+          format        a table on standard output
+          each batch    1. unnest data: a row for each tick
+                        2. filter: tick.s IS NOT NULL AND tick.v > 0.0 AND tick.p > 1000.0
+                        3. project 3 columns: tick.s AS symbol, tick.p AS price,
+                          CAST(to_timestamp_millis(tick.t) AS TIMESTAMP) AS _timestamp
+          rows          leave as they come, without a window, in the order of each partition
+
         Commits
           checkpoint    out/_checkpoints/leaders
           trigger       every 1 second if rows are ready, until stopped
-          interval      rows are collected for at least 5 minutes (rolling_policy.interval)
+          interval      rows of all tables wait for at least 5 minutes (rolling_policy.interval)
           exactly once  offsets, watermarks and the names of staged files are one commit, after which the
                           files are published; a restart goes on from it
           stdout        rows are printed before the commit, so that after a crash some come again

@@ -11,7 +11,7 @@ use super::expression::sql;
 use super::held::Held;
 use super::plans::AbovePlan;
 use super::steps::{Names, Steps};
-use super::words::{counted, duration_words, nanos_words};
+use super::words::{counted, duration_words, nanos_words, size_words};
 use crate::window::Windows;
 
 /// How an aggregate is held stands beside it, or below one that is longer than this.
@@ -31,10 +31,14 @@ pub fn output(plan: &JobPlan, output: &Output, file: &SqlFile) -> Section {
         (Some(above), Some(windows)) => {
             windowed(&mut section, plan, output, file, above, windows);
         }
-        _ => section.say(
-            "rows",
-            "leave as they come, without a window, in the order of each partition; each once, by its offset",
-        ),
+        _ => {
+            let once = match output.sink.folder() {
+                Some(_) => "; each once, by its offset",
+                None => "",
+            };
+            let rows = "leave as they come, without a window, in the order of each partition";
+            section.say("rows", format!("{rows}{once}"));
+        }
     }
     section
 }
@@ -69,16 +73,24 @@ fn files(section: &mut Section, output: &Output, options: &FilesystemSinkOptions
         ParquetCompression::Zstd => "zstd",
         ParquetCompression::Lz4 => "lz4",
     };
-    section.say("files", format!("Parquet, {codec}"));
+    let size = options.rolling_bytes.map_or_else(String::new, |bytes| {
+        format!(", a new one at {}", size_words(bytes))
+    });
+    section.say("files", format!("Parquet, {codec}{size}"));
     let of = match output.pipeline.windows() {
         Some(_) => "of the window's last instant",
         None => "of the row's event time",
     };
+    let pattern = options.time_pattern.as_ref();
+    let pattern = pattern.map(|pattern| format!("{pattern} {of} (UTC)"));
+    let fields = options.partition_names().into_iter();
+    let fields = fields.map(|field| format!("{field}=… (not in the files)"));
+    let directories: Vec<String> = pattern.into_iter().chain(fields).collect();
     section.say(
         "directories",
-        match &options.time_pattern {
-            Some(pattern) => format!("{pattern} {of} (UTC)"),
-            None => "none, files stand in the folder itself".to_owned(),
+        match directories.is_empty() {
+            true => "none, files stand in the folder itself".to_owned(),
+            false => directories.join(", in it "),
         },
     );
     let by: Vec<&str> = (output.sort_columns.iter())
@@ -91,10 +103,18 @@ fn files(section: &mut Section, output: &Output, options: &FilesystemSinkOptions
             false => by.join(", "),
         },
     );
+    let earlier = options.rolling_inactivity.map_or_else(String::new, |wait| {
+        format!(", unless nothing new came for {}", duration_words(wait))
+    });
     section.say(
         "interval",
         match options.rolling_interval {
-            Some(interval) => format!("at least {} between two files", duration_words(interval)),
+            Some(interval) => {
+                format!(
+                    "at least {} between two files{earlier}",
+                    duration_words(interval)
+                )
+            }
             None => "a file each commit".to_owned(),
         },
     );

@@ -36,6 +36,18 @@ pub(super) fn nanos_words(nanos: i64) -> String {
     duration_words(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))
 }
 
+/// A number of bytes in the largest unit that it is a whole number of, powers of 1024: `128 MB`.
+pub(super) fn size_words(bytes: u64) -> String {
+    let mut left = bytes;
+    let mut units = ["bytes", "KB", "MB", "GB", "TB"].into_iter();
+    let mut unit = units.next();
+    while let (true, Some(larger)) = (left > 0 && left.is_multiple_of(1024), units.next()) {
+        left /= 1024;
+        unit = Some(larger);
+    }
+    format!("{left} {}", unit.unwrap_or_default())
+}
+
 /// `1 column`, `2 columns`.
 pub(super) fn counted(count: u128, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
@@ -67,6 +79,15 @@ mod tests {
             assert_eq!(duration_words(Duration::from_millis(millis)), words);
         }
         assert_eq!(nanos_words(-1), "0 seconds");
+    }
+
+    #[test]
+    fn sizes_are_written_in_their_largest_whole_unit() {
+        let words = [0, 1000, 1536, 2048, 128 << 20].map(size_words);
+        assert_eq!(
+            words,
+            ["0 bytes", "1000 bytes", "1536 bytes", "2 KB", "128 MB"]
+        );
     }
 
     #[test]

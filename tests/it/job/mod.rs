@@ -3,6 +3,8 @@
 mod cases;
 mod edit;
 pub mod exact;
+mod fuzz;
 pub mod harness;
+mod preview;
 mod property;
 mod refused;

@@ -55,7 +55,8 @@ fn a_select_prints_a_table_and_leaves_no_file() {
          A      | 2019-12-05T06:20:00 |       2.5
          A      | 2019-12-05T06:21:00 |       3.5
          A      | 2019-12-05T06:22:00 |       4.5
-    "#]].assert_eq(&ended.stdout);
+    "#]]
+    .assert_eq(&ended.stdout);
     assert!(
         ended.stderr.contains("done: 5 rows printed by this run"),
         "{}",
@@ -88,7 +89,8 @@ fn rows_into_standard_output_need_a_place_for_checkpoints() {
         {"symbol":"A","minute":"2019-12-05T06:20:00","close":2.5}
         {"symbol":"A","minute":"2019-12-05T06:21:00","close":3.5}
         {"symbol":"A","minute":"2019-12-05T06:22:00","close":4.5}
-    "#]].assert_eq(&ended.stdout);
+    "#]]
+    .assert_eq(&ended.stdout);
     assert!(shell.path().join("kept").is_dir());
 }
 

@@ -85,14 +85,9 @@ pub fn schema(
 /// The columns that a bare SELECT shows.
 pub fn shown_columns(plan: &LogicalPlan) -> SchemaRef {
     let fields = plan.schema().fields().iter();
-    let shown = fields.filter(|field| !is_hidden(field.name()));
+    let shown = fields.filter(|field| field.name() != FRAME);
     let shown = shown.map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
     Arc::new(Schema::new(shown.collect::<Vec<_>>()))
-}
-
-/// Whether a column travels along without being asked for.
-fn is_hidden(name: &str) -> bool {
-    name == TIMESTAMP || name == FRAME
 }
 
 /// Files are sorted by their text columns, then by their times, in the order of declaration: by symbol and

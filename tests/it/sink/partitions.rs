@@ -77,7 +77,7 @@ async fn columns_are_directories_below_that_of_the_time() {
     expect![[r#"
         date=2019-09-30/symbol=BINANCE:BTCUSDT/ohlc-0000000001-000.parquet
         date=2019-10-01/symbol=../ohlc-0000000001-001.parquet
-        date=2019-10-01/symbol=50%25 of x%3Dy/ohlc-0000000001-002.parquet
+        date=2019-10-01/symbol=50%25 of x=y/ohlc-0000000001-002.parquet
         date=2019-10-01/symbol=A%2FB%5CC/ohlc-0000000001-003.parquet
         date=2019-10-01/symbol=BINANCE:BTCUSDT/ohlc-0000000001-004.parquet
         date=2019-10-01/symbol=__HIVE_DEFAULT_PARTITION__/ohlc-0000000001-005.parquet

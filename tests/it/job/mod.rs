@@ -3,6 +3,7 @@
 mod cases;
 mod edit;
 pub mod exact;
+mod folders;
 pub mod harness;
 mod preview;
 mod property;

@@ -293,7 +293,7 @@ fn a_file_without_an_insert() {
     let (tables, _) = OHLC.split_once("INSERT INTO ohlc").unwrap();
     check(
         tables,
-        &expect!["job.sql:1:1: the file has no INSERT INTO, so there is nothing to run"],
+        &expect!["job.sql:1:1: the file has no INSERT INTO and no SELECT, so there is nothing to run"],
     );
 }
 

@@ -1,10 +1,11 @@
 //! Functions whose value depends on when they are called are refused: the same topic and the same SQL
 //! give the same rows.
 
+use datafusion::common::Result;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 
+use super::refusal::{Place, Refusal};
 use super::windowing::WindowKind;
 
 /// Stable within a query, but not between two runs of it.
@@ -34,9 +35,12 @@ pub fn check_expr(expr: &Expr) -> Result<()> {
             let name = call.func.name();
             let volatile = call.func.signature().volatility == Volatility::Volatile;
             if WindowKind::named(name).is_none() && (volatile || CLOCKS.contains(&name)) {
-                return plan_err!(
-                    "{name}() gives another value in every run, so the same ticks would not give the same rows; use _timestamp for the time of a tick"
+                let message = format!(
+                    "{name}() gives another value in every run, so the same ticks would not give the same rows"
                 );
+                return Err(Refusal::new(Place::Function(name.to_owned()), message)
+                    .help("use _timestamp for the time of a tick")
+                    .into());
             }
         }
         Ok(TreeNodeRecursion::Continue)

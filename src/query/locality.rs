@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use datafusion::common::{
-    Column, DFSchemaRef, JoinType, Result, ScalarValue, not_impl_err, plan_err,
-};
+use datafusion::common::{Column, DFSchemaRef, JoinType, Result, ScalarValue};
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 
+use super::lookup::{keeps_static, two_streams};
+use super::refusal::{Place, Refusal};
 use super::split::{node_name, reads_window_rows};
 
 /// Positions of a plan's columns that say which window a row is of.
@@ -24,10 +24,7 @@ pub fn check(plan: &LogicalPlan, window_at: usize) -> Result<()> {
             LogicalPlan::Sort(_) | LogicalPlan::Limit(_)
         )
     {
-        return plan_err!(
-            "{} at the top of a query would be over a stream that does not end; rank within each window by ROW_NUMBER() OVER (PARTITION BY window ORDER BY …)",
-            node_name(&projection.input)
-        );
+        return Err(over_all(&projection.input).into());
     }
     known(plan, window_at).map(drop)
 }
@@ -64,32 +61,41 @@ fn known(plan: &LogicalPlan, window_at: usize) -> Result<Known> {
             let keys = positions(&aggregate.group_expr, &input, aggregate.input.schema());
             match keys.is_empty() {
                 false => Ok(keys),
-                true => plan_err!(
-                    "the second aggregation is over all windows, so its rows would never be final; add the window to its GROUP BY"
-                ),
+                true => {
+                    let message = "the second aggregation is over all windows, so its rows would never be final";
+                    Err(Refusal::new(Place::GroupBy, message)
+                        .help("add the window to its GROUP BY")
+                        .into())
+                }
             }
         }
         LogicalPlan::Distinct(Distinct::All(input)) => {
             let keys = below(input)?;
             match keys.is_empty() {
                 false => Ok(keys),
-                true => plan_err!(
-                    "SELECT DISTINCT without the window is over all windows, so its rows would never be final; select the window too"
-                ),
+                true => {
+                    let message = "SELECT DISTINCT without the window is over all windows, so its rows would never be final";
+                    Err(Refusal::new(Place::Distinct, message)
+                        .help("select the window too")
+                        .into())
+                }
             }
         }
         LogicalPlan::Window(window) => {
             let input = below(&window.input)?;
             for expr in &window.window_expr {
                 let Expr::WindowFunction(function) = expr.clone().unalias() else {
-                    return not_impl_err!("the local engine does not run {expr}");
+                    return Err(Refusal::node(plan, "windows").into());
                 };
                 let by = &function.params.partition_by;
                 if positions(by, &input, window.input.schema()).is_empty() {
-                    return plan_err!(
-                        "{}() OVER () without the window in its PARTITION BY is over all windows, so its rows would never be final; write OVER (PARTITION BY window …)",
+                    let message = format!(
+                        "{}() OVER (…) without the window in its PARTITION BY is over all windows, so its rows would never be final",
                         function.fun.name()
                     );
+                    return Err(Refusal::new(Place::Over, message)
+                        .help("write OVER (PARTITION BY window …)")
+                        .into());
                 }
             }
             Ok(input)
@@ -100,15 +106,17 @@ fn known(plan: &LogicalPlan, window_at: usize) -> Result<Known> {
                 reads_window_rows(&join.left),
                 reads_window_rows(&join.right),
             ) {
-                (true, true) => {
-                    not_impl_err!("the local engine does not run a join of two streams")
-                }
+                (true, true) => Err(two_streams().into()),
                 (true, false) => match join.join_type {
-                    JoinType::Right | JoinType::Full | JoinType::RightAnti => keeps_static(),
+                    JoinType::Right | JoinType::Full | JoinType::RightAnti => {
+                        Err(keeps_static(join.join_type).into())
+                    }
                     _ => Ok(left),
                 },
                 (false, _) => match join.join_type {
-                    JoinType::Left | JoinType::Full | JoinType::LeftAnti => keeps_static(),
+                    JoinType::Left | JoinType::Full | JoinType::LeftAnti => {
+                        Err(keeps_static(join.join_type).into())
+                    }
                     JoinType::RightSemi | JoinType::RightMark => Ok(right),
                     _ => {
                         let width = join.left.schema().fields().len();
@@ -117,21 +125,19 @@ fn known(plan: &LogicalPlan, window_at: usize) -> Result<Known> {
                 },
             }
         }
-        LogicalPlan::Limit(_) | LogicalPlan::Sort(_) => plan_err!(
-            "{} would be over all windows; rank within each by ROW_NUMBER() OVER (PARTITION BY window ORDER BY …)",
-            node_name(plan)
-        ),
-        other => not_impl_err!(
-            "the local engine does not run {} over windows",
-            node_name(other)
-        ),
+        LogicalPlan::Limit(_) | LogicalPlan::Sort(_) => Err(over_all(plan).into()),
+        other => Err(Refusal::node(other, "windows").into()),
     }
 }
 
-fn keeps_static<T>() -> Result<T> {
-    not_impl_err!(
-        "the local engine does not run a join that keeps the static table's rows, which would never be final"
-    )
+/// ORDER BY or LIMIT over rows of all windows.
+fn over_all(node: &LogicalPlan) -> Refusal {
+    let message = format!(
+        "{} would be over all windows, which never end",
+        node_name(node)
+    );
+    Refusal::new(Place::of(node), message)
+        .help("rank within each window: ROW_NUMBER() OVER (PARTITION BY window ORDER BY …)")
 }
 
 /// Which of `exprs` say which window a row is of.

@@ -10,11 +10,12 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Ar
 use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
-use datafusion::common::{JoinType, NullEquality, Result, exec_err, not_impl_err};
+use datafusion::common::{JoinType, NullEquality, Result, exec_err};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 use datafusion::physical_expr::PhysicalExpr;
 
+use super::refusal::{Place, Refusal};
 use super::steps::{certain, new_batch};
 use super::stream::is_stream;
 
@@ -70,7 +71,7 @@ impl Lookup {
     pub fn compile(join: &Join, state: &SessionState) -> Result<(Lookup, Arc<LogicalPlan>)> {
         let (stream_left, stream_right) = (is_stream(&join.left), is_stream(&join.right));
         if stream_left && stream_right {
-            return not_impl_err!("the local engine does not run a join of two streams");
+            return Err(two_streams().into());
         }
         let kind = match (join.join_type, stream_left) {
             (JoinType::Inner, _) => Kind::Inner,
@@ -81,9 +82,7 @@ impl Lookup {
             },
             (JoinType::LeftMark, true) | (JoinType::RightMark, false) => Kind::Mark,
             (other, _) => {
-                return not_impl_err!(
-                    "the local engine does not run a {other} join that keeps the static table's rows, which would never be final"
-                );
+                return Err(keeps_static(other).into());
             }
         };
         let (stream, lookup) = match stream_left {
@@ -327,6 +326,21 @@ impl Index {
             by_key,
         })
     }
+}
+
+/// The refusal of a join of two streams.
+pub fn two_streams() -> Refusal {
+    let message = "the local engine does not run a join of two streams";
+    Refusal::new(Place::Join, message).arroyo_runs_it()
+}
+
+/// The refusal of a join that gives rows of the static table without any of the stream.
+pub fn keeps_static(kind: JoinType) -> Refusal {
+    let message = format!(
+        "a {} JOIN keeps the static table's rows without a match, and there may be one until the stream ends",
+        kind.to_string().to_uppercase()
+    );
+    Refusal::new(Place::Join, message).help("begin with the stream: FROM ticks LEFT JOIN …")
 }
 
 /// The keys' types, as the row format wants them.

@@ -17,6 +17,7 @@ use super::forgiving::forgive_casts;
 use super::locality;
 use super::lookup::Lookup;
 use super::lowering::Lowered;
+use super::refusal::{Place, Refusal};
 use super::session::analyze;
 use super::sinks::into_sink;
 use super::split::{above, find_aggregate, node_name, window_key, window_rows_schema};
@@ -230,10 +231,13 @@ fn check_rows(plan: &LogicalPlan) -> Result<()> {
             | LogicalPlan::Window(_)
                 if is_stream(node) =>
             {
-                return plan_err!(
-                    "{} is over a stream that does not end, so its rows would never be final; aggregate by window first: GROUP BY … tumble(interval '1 minute')",
+                let message = format!(
+                    "{} is over a stream that does not end, so its rows would never be final",
                     node_name(node)
                 );
+                let refusal = Refusal::new(Place::of(node), message)
+                    .help("aggregate by window first: GROUP BY … tumble(interval '1 minute')");
+                return Err(refusal.into());
             }
             _ => {}
         }

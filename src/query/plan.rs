@@ -18,11 +18,12 @@ use super::above::Tasks;
 use super::determinism;
 use super::meaning;
 use super::pipeline::Pipeline;
-use super::session::{fault, plan_query, session};
+use super::recover;
+use super::session::{fault, session};
 use super::sinks::{self, SinkOptions};
 use super::sql::{
     ColumnKind, Connector, Diagnostic, Diagnostics, KafkaSourceOptions, SourceText, Span, SqlFile,
-    Statement, StaticTableOptions, TableDef, table_name,
+    Statement, StaticTableOptions, TableDef, ViewDef, table_name,
 };
 use super::static_table::StaticTable;
 use super::steps::Tally;
@@ -200,11 +201,7 @@ impl<'a> Planner<'a> {
                 }
                 Statement::CreateView(view) => {
                     let name = self.declare(&view.name);
-                    let planned = plan_query(&self.state, &view.query).and_then(carry_hidden);
-                    match planned.and_then(|plan| self.register(&name, plan)) {
-                        Ok(()) => {}
-                        Err(error) => self.fault(view.span, &error),
-                    }
+                    self.add_view(&name, view);
                 }
                 Statement::Insert { .. } => inserts.push(statement),
                 Statement::Query { query, span, .. } => selects.push((query, *span)),
@@ -233,8 +230,26 @@ impl<'a> Planner<'a> {
         name
     }
 
-    fn fault(&mut self, span: Span, error: &DataFusionError) {
-        let mut fault = fault(self.source(), span, error);
+    /// A view that cannot be planned has its faults now; one that cannot be run, when it is used.
+    fn add_view(&mut self, name: &str, view: &ViewDef) {
+        let planned = recover::plan(&self.state, &view.query).and_then(|plan| {
+            let registered = carry_hidden(plan).and_then(|plan| self.register(name, plan));
+            registered.map_err(|error| vec![error])
+        });
+        for error in planned.err().unwrap_or_default() {
+            self.fault(view.span, Some(&view.query), &error);
+        }
+    }
+
+    /// Notes a fault of the statement at `span`, in its `query` or in a view that this uses.
+    fn fault(&mut self, span: Span, query: Option<&ast::Query>, error: &DataFusionError) {
+        let views = self.file.statements.iter().rev();
+        let views = views.filter_map(|statement| match statement {
+            Statement::CreateView(view) => Some(view.query.as_ref()),
+            _ => None,
+        });
+        let queries: Vec<&ast::Query> = query.into_iter().chain(views).collect();
+        let mut fault = fault(self.source(), span, &queries, error);
         if let Some(table) = missing_table(&fault.message) {
             // One that could not be planned has its own fault.
             if self.names.contains(table) {
@@ -267,7 +282,7 @@ impl<'a> Planner<'a> {
             .and_then(|plan| self.register(&name, plan))
         {
             Ok(()) => {}
-            Err(error) => self.fault(table.span, &error),
+            Err(error) => self.fault(table.span, None, &error),
         }
         self.streams.insert(name, Stream { table, options });
     }
@@ -281,7 +296,7 @@ impl<'a> Planner<'a> {
             .schema_for_ref(name.to_string())
             .and_then(|schema| schema.register_table(name.to_string(), provider));
         if let Err(error) = registered {
-            self.fault(table.span, &error);
+            self.fault(table.span, None, &error);
         }
     }
 
@@ -298,7 +313,7 @@ impl<'a> Planner<'a> {
                 ColumnKind::Generated(expr) => match expression(&self.state, expr, &schema) {
                     Ok(expr) => expr.cast_to(&defined.data_type, &schema)?,
                     Err(error) => {
-                        self.fault(defined.span, &error);
+                        self.fault(defined.span, None, &error);
                         continue;
                     }
                 },
@@ -342,9 +357,10 @@ impl<'a> Planner<'a> {
             return None;
         };
         let schema = sinks::schema(self.source(), def, columns, &mut self.faults)?;
-        let planned = plan_query(&self.state, query).and_then(|plan| {
-            determinism::check(&plan)?;
-            Pipeline::new(&self.state, plan, &schema)
+        let planned = recover::plan(&self.state, query).and_then(|plan| {
+            let pipeline =
+                determinism::check(&plan).and_then(|()| Pipeline::new(&self.state, plan, &schema));
+            pipeline.map_err(|error| vec![error])
         });
         match planned {
             Ok(pipeline) => Some(Output {
@@ -359,8 +375,10 @@ impl<'a> Planner<'a> {
                 pipeline,
                 columns: Vec::new(),
             }),
-            Err(error) => {
-                self.fault(*span, &error);
+            Err(errors) => {
+                for error in &errors {
+                    self.fault(*span, Some(query), error);
+                }
                 None
             }
         }
@@ -393,7 +411,7 @@ impl<'a> Planner<'a> {
                             .watermark
                             .as_ref()
                             .map_or(stream.table.span, |w| w.span);
-                        self.fault(span, &error);
+                        self.fault(span, None, &error);
                         None
                     }
                 }

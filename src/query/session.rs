@@ -13,6 +13,9 @@ use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast;
 
 use super::json;
+use super::locate::{called_in, locate};
+use super::recover::unknown_function;
+use super::refusal::{Place, refusal};
 use super::sql::{Diagnostic, Location, SourceText, Span};
 use super::windowing::{WindowFunction, WindowKind};
 
@@ -70,7 +73,21 @@ pub fn analyze(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 /// A planner's error as a fault of the file: where the planner knows the place, there; else at `span`.
-pub fn fault(source: &SourceText, span: Span, error: &DataFusionError) -> Diagnostic {
+/// `queries` are those that the fault may be in, the likeliest first.
+pub fn fault(
+    source: &SourceText,
+    span: Span,
+    queries: &[&ast::Query],
+    error: &DataFusionError,
+) -> Diagnostic {
+    if let Some(refusal) = refusal(error) {
+        let place = locate(queries, &refusal.place).unwrap_or(span);
+        let diagnostic = source.diagnostic(place, refusal.message.as_str());
+        return match &refusal.help {
+            Some(help) => diagnostic.with_help(help.as_str()),
+            None => diagnostic,
+        };
+    }
     let place = error
         .diagnostic()
         .and_then(|diagnostic| diagnostic.span)
@@ -98,16 +115,34 @@ pub fn fault(source: &SourceText, span: Span, error: &DataFusionError) -> Diagno
             .with_nearest(&field.name, known, help);
     }
     let text = error.find_root().strip_backtrace();
-    let text = [
-        "Error during planning: ",
-        "SQL error: ",
-        "Schema error: ",
-        "This feature is not implemented: ",
-    ]
-    .iter()
-    .fold(text.as_str(), |text, prefix| {
-        text.trim_start_matches(prefix)
-    });
+    let text = without_kind(&text);
+    if let Some(name) = unknown_function(text) {
+        let called = locate(queries, &Place::Function(name.to_owned()));
+        let suggested = text
+            .split_once("Did you mean '")
+            .and_then(|(_, rest)| rest.split_once('\''));
+        let message = format!("function \"{name}\" does not exist");
+        let diagnostic = source.diagnostic(called.unwrap_or(place), message);
+        return match suggested {
+            Some((near, _)) => diagnostic.with_help(format!("did you mean \"{near}\"?")),
+            None => diagnostic,
+        };
+    }
+    let field = text
+        .strip_prefix("Field ")
+        .and_then(|rest| rest.strip_suffix(" not found in struct"));
+    if let Some(field) = field {
+        let place = locate(queries, &Place::Name(field.to_owned())).unwrap_or(place);
+        return source.diagnostic(place, format!("the STRUCT has no field \"{field}\""));
+    }
+    if let Some(call) = unmatched_call(text) {
+        let place = called_in(queries, &call).unwrap_or(place);
+        return source.diagnostic(place, format!("there is no function {}", sql_types(&call)));
+    }
+    let place = match place == span {
+        true => called_in(queries, text).unwrap_or(place),
+        false => place,
+    };
     let (message, help) = match text.split_once('\n') {
         Some((first, rest)) => (first, Some(rest.trim().replace('\n', " "))),
         None => (text, None),
@@ -117,4 +152,40 @@ pub fn fault(source: &SourceText, span: Span, error: &DataFusionError) -> Diagno
         Some(help) if !help.is_empty() => diagnostic.with_help(help),
         _ => diagnostic,
     }
+}
+
+/// `sum(Utf8View)` in "No function matches the given name and argument types 'sum(Utf8View)'".
+fn unmatched_call(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("given name and argument types '")?;
+    Some(rest.split_once("'.")?.0.to_owned())
+}
+
+/// Arrow's names of types as SQL has them.
+fn sql_types(text: &str) -> String {
+    const NAMES: [(&str, &str); 7] = [
+        ("Utf8View", "TEXT"),
+        ("Utf8", "TEXT"),
+        ("Float64", "DOUBLE"),
+        ("Int64", "BIGINT"),
+        ("Int32", "INT"),
+        ("Boolean", "BOOLEAN"),
+        ("Timestamp(ns)", "TIMESTAMP"),
+    ];
+    NAMES.iter().fold(text.to_owned(), |text, (arrow, sql)| {
+        text.replace(arrow, sql)
+    })
+}
+
+/// A DataFusion error's text without the kinds of error before it.
+fn without_kind(text: &str) -> &str {
+    const KINDS: [&str; 5] = [
+        "Error during planning: ",
+        "SQL error: ",
+        "Schema error: ",
+        "Execution error: ",
+        "This feature is not implemented: ",
+    ];
+    KINDS
+        .iter()
+        .fold(text, |text, kind| text.trim_start_matches(kind))
 }

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection};
 use datafusion::sql::sqlparser::ast;
 
 use super::plan::Output;
+use super::refusal::{Place, Refusal};
 use super::sql::{
     ColumnKind, Diagnostic, FilesystemSinkOptions, SourceText, SqlFile, Statement,
     StdoutSinkOptions, TableDef, sql_name, table_name,
@@ -126,21 +127,20 @@ pub fn into_sink(
         .map(|(qualifier, field)| Expr::Column(Column::from((qualifier, field))))
         .collect();
     if visible.len() != sink.fields().len() {
-        return plan_err!(
-            "the query has {} columns, the table it goes into has {} ({})",
+        let names: Vec<&str> = sink.fields().iter().map(|f| f.name().as_str()).collect();
+        let message = format!(
+            "the query has {} columns, the table it goes into has {}",
             visible.len(),
-            sink.fields().len(),
-            sink.fields()
-                .iter()
-                .map(|f| f.name().as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
+            names.len()
         );
+        let help = format!("the table has ({})", names.join(", "));
+        return Err(Refusal::new(Place::Selected, message).help(help).into());
     }
     let mut exprs = visible
         .into_iter()
         .zip(sink.fields())
-        .map(|(expr, field)| into_column(expr, &plan, field))
+        .enumerate()
+        .map(|(at, (expr, field))| into_column(expr, &plan, field, at))
         .collect::<Result<Vec<_>>>()?;
     if keep_hidden {
         for name in HIDDEN {
@@ -159,19 +159,21 @@ pub fn into_sink(
     )?))
 }
 
-fn into_column(expr: Expr, plan: &LogicalPlan, field: &Field) -> Result<Expr> {
+fn into_column(expr: Expr, plan: &LogicalPlan, field: &Field, at: usize) -> Result<Expr> {
     let found = expr.get_type(plan.schema())?;
     let wanted = field.data_type();
     let expr = match () {
         () if found == *wanted => expr,
         () if fits(&found, wanted) => expr.cast_to(wanted, plan.schema())?,
         () => {
-            return plan_err!(
-                "column \"{}\" of the table is {}, the query gives {}; CAST it",
+            let message = format!(
+                "column \"{}\" of the table is {}, the query gives {}",
                 field.name(),
                 sql_name(wanted),
                 sql_name(&found)
             );
+            let help = format!("CAST(… AS {}), or declare the column so", sql_name(wanted));
+            return Err(Refusal::new(Place::Column(at), message).help(help).into());
         }
     };
     Ok(expr.alias(field.name()))

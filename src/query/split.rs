@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, Result, plan_err};
+use datafusion::common::{Column, Result};
 use datafusion::datasource::TableProvider;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder};
 
 use super::lowering::column_name;
+use super::refusal::{Place, Refusal};
 use super::stream::is_stream;
 use super::windowing::windows_of;
 use crate::window::Windows;
@@ -33,21 +34,47 @@ pub fn window_key(aggregate: &Aggregate) -> Result<(usize, Windows)> {
     let mut found = None;
     for (at, key) in aggregate.group_expr.iter().enumerate() {
         if matches!(key, Expr::GroupingSet(_)) {
-            return plan_err!("the local engine does not run GROUPING SETS, CUBE or ROLLUP");
+            let message = "the local engine does not run GROUPING SETS, CUBE or ROLLUP";
+            return Err(Refusal::new(Place::GroupBy, message).into());
         }
         match windows_of(key) {
             None => {}
-            Some(_) if found.is_some() => return plan_err!("a query has one window"),
-            Some(Err(message)) => return plan_err!("{message}"),
+            Some(_) if found.is_some() => {
+                let refusal = Refusal::new(Place::GroupBy, "a query has one window")
+                    .help("write an INSERT for each; they share one read of the topic");
+                return Err(refusal.into());
+            }
+            Some(Err(refusal)) => return Err(refusal.into()),
             Some(Ok(windows)) => found = Some((at, windows)),
         }
     }
     match found {
         Some(found) => Ok(found),
-        None => plan_err!(
-            "the aggregate has no window, so its rows would never be final; add tumble(interval '1 minute') to its GROUP BY"
-        ),
+        None => {
+            let message = "the aggregate has no window, so its rows would never be final";
+            let cut = aggregate.group_expr.iter().find_map(cut_time);
+            let help = match cut {
+                Some(name) => format!(
+                    "{name}() is no window: nothing says when its rows are complete. Write tumble(interval '1 minute')"
+                ),
+                None => "add tumble(interval '1 minute') AS window to the SELECT, and window to its GROUP BY"
+                    .to_owned(),
+            };
+            Err(Refusal::new(Place::GroupBy, message).help(help).into())
+        }
     }
+}
+
+/// The function by which a group key cuts time into pieces without being a window.
+fn cut_time(key: &Expr) -> Option<&'static str> {
+    let names = ["date_trunc", "date_bin", "date_part"];
+    let found = names.into_iter().find(|name| {
+        key.exists(|expr| {
+            Ok(matches!(expr, Expr::ScalarFunction(call) if call.func.name() == *name))
+        })
+        .unwrap_or(false)
+    });
+    found
 }
 
 /// The aggregate's output columns under names of our own; the plan above finds them by position.
@@ -99,7 +126,7 @@ pub fn node_name(plan: &LogicalPlan) -> &'static str {
         LogicalPlan::Limit(_) => "LIMIT",
         LogicalPlan::Join(_) => "a join",
         LogicalPlan::Union(_) => "UNION",
-        LogicalPlan::Window(_) => "window functions (OVER)",
+        LogicalPlan::Window(_) => "a window function (OVER)",
         LogicalPlan::Distinct(_) => "SELECT DISTINCT",
         LogicalPlan::Aggregate(_) => "a second aggregation",
         LogicalPlan::Subquery(_) => "a subquery in an expression",

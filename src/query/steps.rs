@@ -10,14 +10,14 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{and, filter_record_batch, prep_null_mask_filter, take};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::common::{Result, internal_err};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Unnest};
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::lookup::Lookup;
-use super::split::node_name;
+use super::refusal::{Place, Refusal};
 
 /// What became of the rows that a run of steps was given.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -99,10 +99,7 @@ impl Steps {
                 steps.steps.push(Step::Lookup(Box::new(lookup)));
                 Ok(steps)
             }
-            other => Err(DataFusionError::NotImplemented(format!(
-                "the local engine does not run {} over a stream's rows",
-                node_name(other)
-            ))),
+            other => Err(Refusal::node(other, "a stream's rows").into()),
         }
     }
 
@@ -214,15 +211,13 @@ impl Steps {
 
     fn unnest(&mut self, unnest: &Unnest) -> Result<()> {
         let [(list, target)] = unnest.list_type_columns.as_slice() else {
-            return Err(DataFusionError::NotImplemented(
-                "only one array can be unnested in a SELECT".to_string(),
-            ));
+            let message = "only one array can be unnested in a SELECT";
+            return Err(unnest_refusal(message).into());
         };
         let is_list = matches!(self.schema.field(*list).data_type(), DataType::List(_));
         if !unnest.struct_type_columns.is_empty() || target.depth != 1 || !is_list {
-            return Err(DataFusionError::NotImplemented(
-                "unnest() takes one array, one level deep".to_string(),
-            ));
+            let message = "unnest() takes one array, one level deep";
+            return Err(unnest_refusal(message).into());
         }
         self.schema = Arc::clone(unnest.schema.inner());
         self.steps.push(Step::Unnest {
@@ -232,6 +227,11 @@ impl Steps {
         });
         Ok(())
     }
+}
+
+fn unnest_refusal(message: &str) -> Refusal {
+    Refusal::new(Place::Function("unnest".to_owned()), message)
+        .help("unnest the others in a SELECT around this one")
 }
 
 fn project(

@@ -16,6 +16,8 @@ use datafusion::common::{Column, Result, not_impl_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::lookup::two_streams;
+
 /// Event time of a row: Arroyo's hidden column.
 pub const TIMESTAMP: &str = "_timestamp";
 /// Number of the row's frame in its micro-batch.
@@ -156,6 +158,12 @@ impl TableProvider for StreamTable {
 pub fn carry_hidden(plan: LogicalPlan) -> Result<LogicalPlan> {
     if matches!(plan, LogicalPlan::TableScan(_)) || plan.inputs().is_empty() {
         return Ok(plan);
+    }
+    if let LogicalPlan::Join(join) = &plan
+        && is_stream(&join.left)
+        && is_stream(&join.right)
+    {
+        return Err(two_streams().into());
     }
     let inputs = plan
         .inputs()

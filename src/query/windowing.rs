@@ -13,6 +13,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::refusal::{Place, Refusal};
 use super::stream::timestamp_type;
 use crate::model::Window;
 use crate::window::Windows;
@@ -106,7 +107,7 @@ pub fn window_column(window: Window, rows: usize) -> ArrayRef {
 }
 
 /// The windows of a group key; `None` for another expression. `Some(Err)` says what is wrong with it.
-pub fn windows_of(expr: &Expr) -> Option<Result<Windows, String>> {
+pub fn windows_of(expr: &Expr) -> Option<Result<Windows, Refusal>> {
     let Expr::ScalarFunction(call) = expr.clone().unalias() else {
         return None;
     };
@@ -120,9 +121,11 @@ pub fn windows_of(expr: &Expr) -> Option<Result<Windows, String>> {
         })
         .collect();
     let intervals = intervals.map(|all| all.into_iter().collect::<Result<Vec<i64>, String>>());
-    Some(match (kind, intervals) {
+    let place = Place::Function(kind.name().to_owned());
+    let windows = match (kind, intervals) {
         (WindowKind::Session, _) => {
-            Err("the local engine does not run session() windows".to_string())
+            let message = "the local engine does not run session() windows";
+            return Some(Err(Refusal::new(place, message).arroyo_runs_it()));
         }
         (_, Some(Err(message))) => Err(message),
         (WindowKind::Tumble, Some(Ok(intervals))) if intervals.len() == 1 => {
@@ -139,7 +142,8 @@ pub fn windows_of(expr: &Expr) -> Option<Result<Windows, String>> {
             "hop() takes two constants, slide and width, such as hop(interval '1 minute', interval '15 minutes'); it is over _timestamp, so select another time AS _timestamp"
                 .to_string(),
         ),
-    })
+    };
+    Some(windows.map_err(|message| Refusal::new(place, message)))
 }
 
 /// A row is in at most so many windows; each costs an update.

@@ -157,7 +157,7 @@ fn masters() {
         &["--master", "arroyo://localhost:5115"],
         None,
         expect![
-            "--master arroyo://localhost:5115: submitting to Arroyo is not there yet; use local[*]"
+            "--master arroyo://localhost:5115: submitting to Arroyo is not there yet; create a pipeline with this file in the cluster's own console, or use local[*]"
         ],
     );
     check_error(

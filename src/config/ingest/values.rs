@@ -111,7 +111,10 @@ fn wrong_master(master: &str) -> String {
     let kind = master.split([':', '-']).next().unwrap_or_default();
     match kind {
         "arroyo" => {
-            format!("--master {master}: submitting to Arroyo is not there yet; use local[*]")
+            format!(
+                "--master {master}: submitting to Arroyo is not there yet; create a pipeline with this file in \
+                 the cluster's own console, or use local[*]"
+            )
         }
         "spark" | "yarn" | "k8s" | "mesos" => format!(
             "--master {master}: StockPulse is no Spark program and needs no cluster; it runs in this \

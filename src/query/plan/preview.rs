@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::ast;
 
-use super::{Output, Pipeline, Planner, SinkOptions, Span, determinism, plan_query, sinks};
+use super::{Output, Pipeline, Planner, SinkOptions, Span, determinism, recover, sinks};
 
 impl Planner<'_> {
     /// The output of the SELECT with this number among the file's: its columns are the query's own.
@@ -12,11 +12,14 @@ impl Planner<'_> {
         query: &ast::Query,
         span: Span,
     ) -> Option<Output> {
-        let planned = plan_query(&self.state, query).and_then(|plan| {
-            determinism::check(&plan)?;
+        let planned = recover::plan(&self.state, query).and_then(|plan| {
             let schema = sinks::shown_columns(&plan);
-            let pipeline = Pipeline::new(&self.state, plan, &schema)?;
-            Ok((schema, pipeline))
+            let pipeline =
+                determinism::check(&plan).and_then(|()| Pipeline::new(&self.state, plan, &schema));
+            match pipeline {
+                Ok(pipeline) => Ok((schema, pipeline)),
+                Err(error) => Err(vec![error]),
+            }
         });
         match planned {
             Ok((schema, pipeline)) => Some(Output {
@@ -29,8 +32,10 @@ impl Planner<'_> {
                 pipeline,
                 columns: Vec::new(),
             }),
-            Err(error) => {
-                self.fault(span, &error);
+            Err(errors) => {
+                for error in &errors {
+                    self.fault(span, Some(query), error);
+                }
                 None
             }
         }

@@ -34,23 +34,10 @@ fn an_aggregate_without_a_window() {
             ("GROUP BY symbol, window", "GROUP BY symbol"),
         ],
         &expect![[r#"
-            job.sql:80:1: the aggregate has no window, so its rows would never be final; add tumble(interval '1 minute') to its GROUP BY
-              80 | INSERT INTO ohlc
-                 | ^^^^^^^^^^^^^^^^"#]],
-    );
-}
-
-#[test]
-fn a_query_without_an_aggregate() {
-    let (tables, _) = OHLC.split_once("INSERT INTO ohlc").unwrap();
-    let sql = tables.to_string()
-        + "INSERT INTO ohlc SELECT symbol, _timestamp AS a, _timestamp AS b, price AS c, price AS d, price AS e, price AS f, volume, 1 FROM ticks;";
-    check(
-        &sql,
-        &expect![[r#"
-            job.sql:80:1: the query has no windowed aggregate; the local engine runs GROUP BY … tumble(interval '…')
-              80 | INSERT INTO ohlc SELECT symbol, _timestamp AS a, _timestamp AS b, price AS c, price AS d, price AS e, price AS f, volume, 1 FROM ticks;
-                 | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^"#]],
+            job.sql:93:14: the aggregate has no window, so its rows would never be final
+              93 |     GROUP BY symbol
+                 |              ^^^^^^
+              help: add tumble(interval '1 minute') AS window to the SELECT, and window to its GROUP BY"#]],
     );
 }
 
@@ -65,9 +52,10 @@ fn two_windows() {
             ("GROUP BY symbol, window", "GROUP BY symbol, window, other"),
         ],
         &expect![[r#"
-            job.sql:80:1: a query has one window
-              80 | INSERT INTO ohlc
-                 | ^^^^^^^^^^^^^^^^"#]],
+            job.sql:94:14: a query has one window
+              94 |     GROUP BY symbol, window, other
+                 |              ^^^^^^^^^^^^^^^^^^^^^
+              help: write an INSERT for each; they share one read of the topic"#]],
     );
 }
 
@@ -76,13 +64,13 @@ fn another_kind_of_window() {
     refuses(
         &[(
             "tumble(interval '1 minute') AS",
-            "hop(interval '1 minute', interval '5 minutes') AS",
+            "session(interval '1 minute') AS",
         )],
         &expect![[r#"
-            job.sql:85:9: the local engine does not run hop() windows
-              85 |         hop(interval '1 minute', interval '5 minutes') AS window,
-                 |         ^^^
-              help: it runs tumble(interval '1 minute')"#]],
+            job.sql:85:9: the local engine does not run session() windows
+              85 |         session(interval '1 minute') AS window,
+                 |         ^^^^^^^
+              help: Arroyo runs it: --master arroyo://host:5115"#]],
     );
 }
 
@@ -99,9 +87,9 @@ fn an_unknown_column() {
     refuses(
         &[("    tick.p AS price,", "    tick.price AS price,")],
         &expect![[r#"
-            job.sql:69:1: Field price not found in struct
-              69 | CREATE VIEW ticks AS
-                 | ^^^^^^^^^^^^^^^^^^^^"#]],
+            job.sql:72:10: the STRUCT has no field "price"
+              72 |     tick.price AS price,
+                 |          ^^^^^"#]],
     );
 }
 
@@ -110,10 +98,10 @@ fn an_unknown_function() {
     refuses(
         &[("max(price)", "maxx(price)")],
         &expect![[r#"
-            job.sql:87:9: Invalid function 'maxx'.
+            job.sql:87:9: function "maxx" does not exist
               87 |         maxx(price) AS high,
                  |         ^^^^
-              help: Did you mean 'max'?"#]],
+              help: did you mean "max"?"#]],
     );
 }
 
@@ -142,9 +130,10 @@ fn another_number_of_columns() {
     refuses(
         &[("low, close, volume, trades\n", "low, close, volume\n")],
         &expect![[r#"
-            job.sql:80:1: the query has 8 columns, the table it goes into has 9 (symbol, window_start, window_end, open, high, low, close, volume, trades)
-              80 | INSERT INTO ohlc
-                 | ^^^^^^^^^^^^^^^^"#]],
+            job.sql:81:8: the query has 8 columns, the table it goes into has 9
+              81 | SELECT symbol, window.start, window.end, open, high, low, close, volume
+                 |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              help: the table has (symbol, window_start, window_end, open, high, low, close, volume, trades)"#]],
     );
 }
 
@@ -153,16 +142,18 @@ fn a_type_that_does_not_fit() {
     refuses(
         &[("    open DOUBLE,", "    open BIGINT,")],
         &expect![[r#"
-            job.sql:80:1: column "open" of the table is BIGINT, the query gives DOUBLE; CAST it
-              80 | INSERT INTO ohlc
-                 | ^^^^^^^^^^^^^^^^"#]],
+            job.sql:81:42: column "open" of the table is BIGINT, the query gives DOUBLE
+              81 | SELECT symbol, window.start, window.end, open, high, low, close, volume, trades
+                 |                                          ^^^^
+              help: CAST(… AS BIGINT), or declare the column so"#]],
     );
     refuses(
         &[("    volume DOUBLE,", "    volume TEXT,")],
         &expect![[r#"
-            job.sql:80:1: column "volume" of the table is TEXT, the query gives DOUBLE; CAST it
-              80 | INSERT INTO ohlc
-                 | ^^^^^^^^^^^^^^^^"#]],
+            job.sql:81:66: column "volume" of the table is TEXT, the query gives DOUBLE
+              81 | SELECT symbol, window.start, window.end, open, high, low, close, volume, trades
+                 |                                                                  ^^^^^^
+              help: CAST(… AS TEXT), or declare the column so"#]],
     );
 }
 
@@ -174,16 +165,18 @@ fn a_clock_or_chance() {
             "tick.t IS NOT NULL AND to_timestamp_millis(tick.t) > now();",
         )],
         &expect![[r#"
-            job.sql:80:1: now() gives another value in every run, so the same ticks would not give the same rows; use _timestamp for the time of a tick
-              80 | INSERT INTO ohlc
-                 | ^^^^^^^^^^^^^^^^"#]],
+            job.sql:76:106: now() gives another value in every run, so the same ticks would not give the same rows
+              76 | WHERE tick.s IS NOT NULL AND tick.p IS NOT NULL AND tick.t IS NOT NULL AND to_timestamp_millis(tick.t) > now();
+                 |                                                                                                          ^^^
+              help: use _timestamp for the time of a tick"#]],
     );
     refuses(
         &[("max(price)", "max(price + random())")],
         &expect![[r#"
-            job.sql:80:1: random() gives another value in every run, so the same ticks would not give the same rows; use _timestamp for the time of a tick
-              80 | INSERT INTO ohlc
-                 | ^^^^^^^^^^^^^^^^"#]],
+            job.sql:87:21: random() gives another value in every run, so the same ticks would not give the same rows
+              87 |         max(price + random()) AS high,
+                 |                     ^^^^^^
+              help: use _timestamp for the time of a tick"#]],
     );
 }
 
@@ -192,16 +185,18 @@ fn an_order_or_a_limit_at_the_top() {
     refuses(
         &[(LAST, "    GROUP BY symbol, window\n)\nORDER BY symbol;")],
         &expect![[r#"
-            job.sql:80:1: the local engine does not run ORDER BY above a windowed aggregate
-              80 | INSERT INTO ohlc
-                 | ^^^^^^^^^^^^^^^^"#]],
+            job.sql:95:10: ORDER BY would be over all windows, which never end
+              95 | ORDER BY symbol;
+                 |          ^^^^^^
+              help: rank within each window: ROW_NUMBER() OVER (PARTITION BY window ORDER BY …)"#]],
     );
     refuses(
         &[(LAST, "    GROUP BY symbol, window\n)\nLIMIT 10;")],
         &expect![[r#"
-            job.sql:80:1: the local engine does not run LIMIT above a windowed aggregate
-              80 | INSERT INTO ohlc
-                 | ^^^^^^^^^^^^^^^^"#]],
+            job.sql:95:7: LIMIT would be over all windows, which never end
+              95 | LIMIT 10;
+                 |       ^^
+              help: rank within each window: ROW_NUMBER() OVER (PARTITION BY window ORDER BY …)"#]],
     );
 }
 
@@ -213,7 +208,7 @@ fn a_join() {
             "    FROM ticks JOIN (SELECT symbol AS other FROM ticks) ON symbol = other\n",
         )],
         &expect![[r#"
-            job.sql:80:1: the local engine does not run a join
+            job.sql:80:1: Schema contains duplicate qualified field name ticks._timestamp
               80 | INSERT INTO ohlc
                  | ^^^^^^^^^^^^^^^^"#]],
     );
@@ -227,9 +222,10 @@ fn a_window_function() {
             "low, close, volume, row_number() OVER (ORDER BY trades)\n",
         )],
         &expect![[r#"
-            job.sql:80:1: the local engine does not run window functions (OVER) above a windowed aggregate
-              80 | INSERT INTO ohlc
-                 | ^^^^^^^^^^^^^^^^"#]],
+            job.sql:81:74: row_number() OVER (…) without the window in its PARTITION BY is over all windows, so its rows would never be final
+              81 | SELECT symbol, window.start, window.end, open, high, low, close, volume, row_number() OVER (ORDER BY trades)
+                 |                                                                          ^^^^^^^^^^
+              help: write OVER (PARTITION BY window …)"#]],
     );
 }
 
@@ -241,26 +237,10 @@ fn a_union_below_the_aggregate() {
             "    FROM (SELECT * FROM ticks UNION ALL SELECT * FROM ticks)\n",
         )],
         &expect![[r#"
-            job.sql:80:1: the local engine does not run UNION
-              80 | INSERT INTO ohlc
-                 | ^^^^^^^^^^^^^^^^"#]],
-    );
-}
-
-#[test]
-fn a_second_aggregation() {
-    refuses(
-        &[
-            (
-                "SELECT symbol, window.start, window.end, open, high, low, close, volume, trades\n",
-                "SELECT 'all', window.start, window.end, max(open), max(high), max(low), max(close), max(volume), max(trades)\n",
-            ),
-            (LAST, "    GROUP BY symbol, window\n)\nGROUP BY window;"),
-        ],
-        &expect![[r#"
-            job.sql:80:1: the local engine does not run a second aggregation above a windowed one
-              80 | INSERT INTO ohlc
-                 | ^^^^^^^^^^^^^^^^"#]],
+            job.sql:92:41: the local engine does not run UNION over a stream's rows
+              92 |     FROM (SELECT * FROM ticks UNION ALL SELECT * FROM ticks)
+                 |                                         ^^^^^^^^^^^^^^^^^^^
+              help: Arroyo runs it: --master arroyo://host:5115"#]],
     );
 }
 
@@ -272,9 +252,9 @@ fn an_interval_without_a_fixed_length() {
             "tumble(interval '1 month') AS",
         )],
         &expect![[r#"
-            job.sql:80:1: months and years have no fixed length; give days, hours, minutes or seconds
-              80 | INSERT INTO ohlc
-                 | ^^^^^^^^^^^^^^^^"#]],
+            job.sql:85:9: months and years have no fixed length; give days, hours, minutes or seconds
+              85 |         tumble(interval '1 month') AS window,
+                 |         ^^^^^^"#]],
     );
     refuses(
         &[(
@@ -282,9 +262,9 @@ fn an_interval_without_a_fixed_length() {
             "tumble(interval '0 minutes') AS",
         )],
         &expect![[r#"
-            job.sql:80:1: the interval must be positive and below 292 years
-              80 | INSERT INTO ohlc
-                 | ^^^^^^^^^^^^^^^^"#]],
+            job.sql:85:9: the interval must be positive and below 292 years
+              85 |         tumble(interval '0 minutes') AS window,
+                 |         ^^^^^^"#]],
     );
 }
 
@@ -293,7 +273,9 @@ fn a_file_without_an_insert() {
     let (tables, _) = OHLC.split_once("INSERT INTO ohlc").unwrap();
     check(
         tables,
-        &expect!["job.sql:1:1: the file has no INSERT INTO and no SELECT, so there is nothing to run"],
+        &expect![
+            "job.sql:1:1: the file has no INSERT INTO and no SELECT, so there is nothing to run"
+        ],
     );
 }
 
@@ -306,20 +288,6 @@ fn two_sources() {
         &expect![
             "job.sql:1:1: the local engine reads one source a file; this one has more_ticks, raw_ticks"
         ],
-    );
-}
-
-#[test]
-fn metadata_columns() {
-    refuses(
-        &[(
-            "    type TEXT,\n",
-            "    type TEXT,\n    at BIGINT METADATA FROM 'offset_id',\n",
-        )],
-        &expect![[r#"
-            job.sql:24:5: the local engine does not run METADATA FROM columns
-              24 |     at BIGINT METADATA FROM 'offset_id',
-                 |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^"#]],
     );
 }
 
@@ -343,5 +311,268 @@ fn every_fault_of_a_file_is_found_at_once() {
               52 |     open DUOBLE,
                  |          ^^^^^^
               help: did you mean "DOUBLE"?"#]],
+    );
+}
+
+#[test]
+fn a_window_that_is_none() {
+    for (window, expected) in [
+        (
+            "tumble(_timestamp, interval '1 minute')",
+            expect![[r#"
+            job.sql:85:9: tumble() takes one constant, such as interval '1 minute'; it is over _timestamp, so select another time AS _timestamp
+              85 |         tumble(_timestamp, interval '1 minute') AS window,
+                 |         ^^^^^^"#]],
+        ),
+        (
+            "tumble(interval '1 month')",
+            expect![[r#"
+            job.sql:85:9: months and years have no fixed length; give days, hours, minutes or seconds
+              85 |         tumble(interval '1 month') AS window,
+                 |         ^^^^^^"#]],
+        ),
+        (
+            "tumble('1 minute')",
+            expect![[r#"
+            job.sql:85:9: expected an interval, found Utf8
+              85 |         tumble('1 minute') AS window,
+                 |         ^^^^^^"#]],
+        ),
+        (
+            "tumble(price)",
+            expect![[r#"
+            job.sql:85:9: tumble() takes one constant, such as interval '1 minute'; it is over _timestamp, so select another time AS _timestamp
+              85 |         tumble(price) AS window,
+                 |         ^^^^^^"#]],
+        ),
+        (
+            "tumble()",
+            expect![[r#"
+            job.sql:85:9: 'tumble' does not support zero arguments. No function matches the given name and argument types 'tumble()'. You might need to add explicit type casts.
+              85 |         tumble() AS window,
+                 |         ^^^^^^
+              help: Candidate functions: 	tumble(Any, .., Any)"#]],
+        ),
+        (
+            "hop(interval '5 minutes', interval '1 minute')",
+            expect![[r#"
+                job.sql:85:9: hop()'s first argument is the slide, the second the width, which is larger
+                  85 |         hop(interval '5 minutes', interval '1 minute') AS window,
+                     |         ^^^"#]],
+        ),
+        (
+            "hop(interval '2 minutes', interval '5 minutes')",
+            expect![[r#"
+                job.sql:85:9: hop()'s width must be a multiple of its slide
+                  85 |         hop(interval '2 minutes', interval '5 minutes') AS window,
+                     |         ^^^"#]],
+        ),
+        (
+            "hop(interval '1 minute')",
+            expect![[r#"
+            job.sql:85:9: hop() takes two constants, slide and width, such as hop(interval '1 minute', interval '15 minutes'); it is over _timestamp, so select another time AS _timestamp
+              85 |         hop(interval '1 minute') AS window,
+                 |         ^^^"#]],
+        ),
+        (
+            "hop(interval '1 millisecond', interval '1 minute')",
+            expect![[r#"
+                job.sql:85:9: every row would be in 60000 windows; hop()'s width is at most 1000 times its slide
+                  85 |         hop(interval '1 millisecond', interval '1 minute') AS window,
+                     |         ^^^"#]],
+        ),
+    ] {
+        refuses(
+            &[("tumble(interval '1 minute') AS", &format!("{window} AS"))],
+            &expected,
+        );
+    }
+    refuses(
+        &[
+            (
+                WINDOW,
+                "        date_trunc('minute', _timestamp) AS start,\n",
+            ),
+            ("GROUP BY symbol, window", "GROUP BY symbol, start"),
+            (
+                "SELECT symbol, window.start, window.end,",
+                "SELECT symbol, start, start AS again,",
+            ),
+        ],
+        &expect![[r#"
+            job.sql:93:14: the aggregate has no window, so its rows would never be final
+              93 |     GROUP BY symbol, start
+                 |              ^^^^^^^^^^^^^
+              help: date_trunc() is no window: nothing says when its rows are complete. Write tumble(interval '1 minute')"#]],
+    );
+}
+
+/// A file with the tables and the view of `sql/ohlc.sql` and other queries.
+fn with_queries(queries: &str) -> String {
+    let (tables, _) = OHLC.split_once("-- (4)").unwrap();
+    format!("{tables}{queries}")
+}
+
+const CANDLES: &str = "CREATE VIEW candles AS
+SELECT symbol, tumble(interval '1 minute') AS window, max(price) AS high, count(*) AS trades
+FROM ticks GROUP BY symbol, window;
+CREATE TABLE wide (symbol TEXT, high DOUBLE, trades BIGINT)
+WITH (connector = 'filesystem', type = 'sink', path = 'data/wide', format = 'parquet');
+CREATE TABLE sectors (symbol TEXT, sector TEXT)
+WITH (connector = 'filesystem', type = 'source', path = 'sectors.csv', format = 'csv');
+";
+
+/// What follows the tables, the view of the ticks and [`CANDLES`].
+fn refuses_query(query: &str, expected: &Expect) {
+    check(&with_queries(&format!("{CANDLES}{query}")), expected);
+}
+
+#[test]
+fn what_would_need_all_windows() {
+    refuses_query(
+        "INSERT INTO wide SELECT symbol, max(high), sum(trades) FROM candles GROUP BY symbol;",
+        &expect![[r#"
+            job.sql:85:78: the second aggregation is over all windows, so its rows would never be final
+              85 | INSERT INTO wide SELECT symbol, max(high), sum(trades) FROM candles GROUP BY symbol;
+                 |                                                                              ^^^^^^
+              help: add the window to its GROUP BY"#]],
+    );
+    refuses_query(
+        "INSERT INTO wide SELECT DISTINCT symbol, 1.5, trades FROM candles;",
+        &expect![[r#"
+            job.sql:85:18: SELECT DISTINCT without the window is over all windows, so its rows would never be final
+              85 | INSERT INTO wide SELECT DISTINCT symbol, 1.5, trades FROM candles;
+                 |                  ^^^^^^
+              help: select the window too"#]],
+    );
+    refuses_query(
+        "INSERT INTO wide SELECT symbol, high, row_number() OVER (PARTITION BY symbol ORDER BY high) FROM candles;",
+        &expect![[r#"
+            job.sql:85:39: row_number() OVER (…) without the window in its PARTITION BY is over all windows, so its rows would never be final
+              85 | INSERT INTO wide SELECT symbol, high, row_number() OVER (PARTITION BY symbol ORDER BY high) FROM candles;
+                 |                                       ^^^^^^^^^^
+              help: write OVER (PARTITION BY window …)"#]],
+    );
+    refuses_query(
+        "INSERT INTO wide SELECT symbol, high, trades FROM (SELECT * FROM candles ORDER BY high LIMIT 3);",
+        &expect![[r#"
+            job.sql:85:94: LIMIT would be over all windows, which never end
+              85 | INSERT INTO wide SELECT symbol, high, trades FROM (SELECT * FROM candles ORDER BY high LIMIT 3);
+                 |                                                                                              ^
+              help: rank within each window: ROW_NUMBER() OVER (PARTITION BY window ORDER BY …)"#]],
+    );
+    refuses_query(
+        "INSERT INTO wide SELECT symbol, price, 1 FROM ticks ORDER BY price;",
+        &expect![[r#"
+            job.sql:85:62: ORDER BY is over a stream that does not end, so its rows would never be final
+              85 | INSERT INTO wide SELECT symbol, price, 1 FROM ticks ORDER BY price;
+                 |                                                              ^^^^^
+              help: aggregate by window first: GROUP BY … tumble(interval '1 minute')"#]],
+    );
+    refuses_query(
+        "INSERT INTO wide SELECT DISTINCT symbol, price, 1 FROM ticks;",
+        &expect![[r#"
+            job.sql:85:18: SELECT DISTINCT is over a stream that does not end, so its rows would never be final
+              85 | INSERT INTO wide SELECT DISTINCT symbol, price, 1 FROM ticks;
+                 |                  ^^^^^^
+              help: aggregate by window first: GROUP BY … tumble(interval '1 minute')"#]],
+    );
+    refuses_query(
+        "INSERT INTO wide SELECT symbol, lag(price) OVER (PARTITION BY symbol ORDER BY _timestamp), 1 FROM ticks;",
+        &expect![[r#"
+            job.sql:85:33: window functions (OVER) is over a stream that does not end, so its rows would never be final
+              85 | INSERT INTO wide SELECT symbol, lag(price) OVER (PARTITION BY symbol ORDER BY _timestamp), 1 FROM ticks;
+                 |                                 ^^^^^^^^^
+              help: aggregate by window first: GROUP BY … tumble(interval '1 minute')"#]],
+    );
+}
+
+#[test]
+fn joins() {
+    refuses_query(
+        "INSERT INTO wide SELECT a.symbol, a.high, b.trades FROM candles a JOIN candles b ON a.window = b.window;",
+        &expect![[r#"
+            job.sql:85:72: the local engine does not run a join of two streams
+              85 | INSERT INTO wide SELECT a.symbol, a.high, b.trades FROM candles a JOIN candles b ON a.window = b.window;
+                 |                                                                        ^^^^^^^^^
+              help: Arroyo runs it: --master arroyo://host:5115"#]],
+    );
+    refuses_query(
+        "INSERT INTO wide SELECT a.symbol, a.price, 1 FROM ticks a, ticks b WHERE a.symbol = b.symbol;",
+        &expect![[r#"
+            job.sql:85:60: the local engine does not run a join of two streams
+              85 | INSERT INTO wide SELECT a.symbol, a.price, 1 FROM ticks a, ticks b WHERE a.symbol = b.symbol;
+                 |                                                            ^^^^^^^
+              help: Arroyo runs it: --master arroyo://host:5115"#]],
+    );
+    refuses_query(
+        "INSERT INTO wide SELECT s.symbol, t.price, 1 FROM sectors s LEFT JOIN ticks t ON t.symbol = s.symbol;",
+        &expect![[r#"
+            job.sql:85:71: a Left join keeps the static table's rows without a match, and there may be one until the stream ends
+              85 | INSERT INTO wide SELECT s.symbol, t.price, 1 FROM sectors s LEFT JOIN ticks t ON t.symbol = s.symbol;
+                 |                                                                       ^^^^^^^
+              help: begin with the stream: FROM ticks LEFT JOIN …"#]],
+    );
+    refuses_query(
+        "INSERT INTO wide SELECT s.symbol, c.high, c.trades FROM candles c FULL JOIN sectors s ON c.symbol = s.symbol;",
+        &expect![[r#"
+            job.sql:85:77: a Full join keeps the static table's rows without a match, and there may be one until the stream ends
+              85 | INSERT INTO wide SELECT s.symbol, c.high, c.trades FROM candles c FULL JOIN sectors s ON c.symbol = s.symbol;
+                 |                                                                             ^^^^^^^^^
+              help: begin with the stream: FROM ticks LEFT JOIN …"#]],
+    );
+    refuses_query(
+        "INSERT INTO wide SELECT symbol, price, 1 FROM ticks WHERE symbol IN (SELECT symbol FROM candles);",
+        &expect![[r#"
+            job.sql:85:1: the local engine does not run a join of two streams
+              85 | INSERT INTO wide SELECT symbol, price, 1 FROM ticks WHERE symbol IN (SELECT symbol FROM candles);
+                 | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              help: Arroyo runs it: --master arroyo://host:5115"#]],
+    );
+    refuses_query(
+        "INSERT INTO wide SELECT symbol, 1.5, 1 FROM sectors;",
+        &expect![[r#"
+            job.sql:85:1: the query's rows do not come from a stream
+              85 | INSERT INTO wide SELECT symbol, 1.5, 1 FROM sectors;
+                 | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^"#]],
+    );
+    refuses_query(
+        "INSERT INTO wide SELECT 'a', 1.5, 1;",
+        &expect![[r#"
+        job.sql:85:1: the query's rows do not come from a stream
+          85 | INSERT INTO wide SELECT 'a', 1.5, 1;
+             | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^"#]],
+    );
+}
+
+#[test]
+fn every_unknown_name_of_a_query_is_found_at_once() {
+    refuses_query(
+        "INSERT INTO wide SELECT symbl, maxx(hihg), upper(trade) FROM candles WHERE windw IS NOT NULL;",
+        &expect![[r#"
+            job.sql:85:25: column "symbl" does not exist
+              85 | INSERT INTO wide SELECT symbl, maxx(hihg), upper(trade) FROM candles WHERE windw IS NOT NULL;
+                 |                         ^^^^^
+              help: did you mean "symbol"?
+            job.sql:85:32: function "maxx" does not exist
+              85 | INSERT INTO wide SELECT symbl, maxx(hihg), upper(trade) FROM candles WHERE windw IS NOT NULL;
+                 |                                ^^^^
+              help: did you mean "max"?
+            job.sql:85:50: column "trade" does not exist
+              85 | INSERT INTO wide SELECT symbl, maxx(hihg), upper(trade) FROM candles WHERE windw IS NOT NULL;
+                 |                                                  ^^^^^
+              help: did you mean "trades"?
+            job.sql:85:76: column "windw" does not exist
+              85 | INSERT INTO wide SELECT symbl, maxx(hihg), upper(trade) FROM candles WHERE windw IS NOT NULL;
+                 |                                                                            ^^^^^
+              help: did you mean "window"?"#]],
+    );
+    refuses_query(
+        "INSERT INTO wide SELECT symbol, sum(symbol), 1 FROM ticks GROUP BY symbol, tumble(interval '1 minute');",
+        &expect![[r#"
+            job.sql:85:33: Internal error: Function 'sum' failed to match any signature, errors: Error during planning: Function 'sum' requires Decimal, but received String (DataType: Utf8View).,Error during planning: Function 'sum' requires UInt64, but received String (DataType: Utf8View).,Error during planning: Function 'sum' requires Int64, but received String (DataType: Utf8View).,Error during planning: Function 'sum' requires Float64, but received String (DataType: Utf8View).,Error during planning: Function 'sum' requires Duration, but received String (DataType: Utf8View).,Error during planning: Function 'sum' requires Interval, but received String (DataType: Utf8View)..
+              85 | INSERT INTO wide SELECT symbol, sum(symbol), 1 FROM ticks GROUP BY symbol, tumble(interval '1 minute');
+                 |                                 ^^^
+              help: This issue was likely caused by a bug in DataFusion's code. Please help us to resolve this by filing a bug report in our issue tracker: https://github.com/apache/datafusion/issues. No function matches the given name and argument types 'sum(Utf8View)'. You might need to add explicit type casts. 	Candidate functions: 	sum(Decimal) 	sum(UInt64) 	sum(Int64) 	sum(Float64) 	sum(Duration) 	sum(Interval)"#]],
     );
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::lane::{LaneStart, Shared};
 use super::worker::{ClosedTables, Note};
 use super::workers::{Workers, gone};
-use super::{JobError, JobSpec, ProgressReport, Summary};
+use super::{Clock, JobError, JobSpec, ProgressReport, Summary};
 use crate::checkpoint::{Checkpoint, CheckpointStore, Emitted, FileEntry, PartitionState};
 use crate::model::{Counts, Epoch, Offsets, Partition, Watermark, Window};
 use crate::query::Table;
@@ -33,7 +33,7 @@ pub struct Coordinator<'a> {
     budget: Option<u64>,
     threads: usize,
     stop: Arc<std::sync::atomic::AtomicBool>,
-    clock: fn() -> i64,
+    clock: Clock,
     metrics: crate::metrics::ingest::IngestMetrics,
     shared: Arc<Shared>,
     store: &'a mut CheckpointStore,

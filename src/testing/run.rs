@@ -27,6 +27,8 @@ const DAY: i64 = 86_400 * NANOS_PER_SECOND;
 const TRIGGER: Duration = Duration::from_millis(20);
 /// As [`TRIGGER`], of a run without an end, which is stopped when it has read everything.
 const TRIGGER_UNBOUNDED: Duration = Duration::from_millis(1);
+/// Linux's folder in memory.
+const IN_MEMORY: &str = "/dev/shm";
 /// As a job has it where nobody says otherwise.
 const MAX_FUTURE_SKEW: Duration = Duration::from_secs(600);
 
@@ -118,10 +120,7 @@ impl<'a> Runnable<'a> {
     /// # Errors
     /// Why the job, or reading its rows, failed.
     pub fn run(&self, regime: &Regime) -> Result<Found, String> {
-        let folder = tempfile::Builder::new()
-            .prefix("stockpulse-test-")
-            .tempdir();
-        let folder = folder.map_err(|error| format!("no temporary folder: {error}"))?;
+        let folder = temporary_folder().map_err(|error| format!("no temporary folder: {error}"))?;
         let (partitions, deal) = match regime.dealt {
             None => (self.case.partitions, None),
             Some(partitions) => (partitions, Some(self.deal(partitions))),
@@ -211,6 +210,17 @@ impl<'a> Runnable<'a> {
         first
             .map(|symbol| symbol.map_or(0, |symbol| partition(groups[symbol.as_str()])))
             .collect()
+    }
+}
+
+/// Where the system has a folder in memory, it is there: nothing has to outlast the run, and a job fsyncs
+/// what it writes, which would be most of the time. `TMPDIR` says otherwise.
+fn temporary_folder() -> std::io::Result<tempfile::TempDir> {
+    let mut folder = tempfile::Builder::new();
+    folder.prefix("stockpulse-test-");
+    match std::env::var_os("TMPDIR") {
+        Some(_) => folder.tempdir(),
+        None => folder.tempdir_in(IN_MEMORY).or_else(|_| folder.tempdir()),
     }
 }
 

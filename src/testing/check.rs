@@ -88,16 +88,10 @@ pub fn check(folder: &Path, how: How) -> Result<Passed, Failed> {
 
 /// A refusal is what some cases expect.
 fn refused(folder: &Path, mut faults: Diagnostics, how: How) -> Result<Passed, Failed> {
+    name_the_place_of_values(&mut faults);
     let path = folder.join(REFUSAL_FILE);
     if !path.exists() {
-        let mut text = format!("error: {faults}");
-        let message = |end: &str| faults.0.iter().any(|fault| fault.message.ends_with(end));
-        if message("has no value") {
-            text += &format!(
-                "\n  in a test, give it in {CASE_FILE}: {{\"vars\": {{\"NAME\": \"value\"}}}}"
-            );
-        }
-        return Err(text.into());
+        return Err(format!("error: {faults}").into());
     }
     // The file's name only, so that the text is the same wherever the tests are started.
     for fault in &mut faults.0 {
@@ -126,6 +120,18 @@ fn refused(folder: &Path, mut faults: Diagnostics, how: How) -> Result<Passed, F
     Ok(passed)
 }
 
+/// A job takes the values of variables from its command line and the environment, a case does not.
+fn name_the_place_of_values(faults: &mut Diagnostics) {
+    for fault in &mut faults.0 {
+        let name = fault.message.strip_prefix("the variable ");
+        if let Some(name) = name.and_then(|rest| rest.strip_suffix(" has no value")) {
+            fault.help = Some(format!(
+                "give it in {CASE_FILE}: {{\"vars\": {{\"{name}\": \"…\"}}}}, or write a default: {{{{ {name} | … }}}}"
+            ));
+        }
+    }
+}
+
 /// Compares a plain run with the expected files.
 fn expected(folder: &Path, plain: &Found) -> Result<(), Failed> {
     let mut texts = Vec::new();
@@ -133,8 +139,13 @@ fn expected(folder: &Path, plain: &Found) -> Result<(), Failed> {
         let name = file_name(table);
         let path = folder.join(&name);
         if !path.exists() {
-            let rows = rows.lines.len();
-            texts.push(format!("{name} is not there; {rows} rows were found"));
+            let nothing = Rows {
+                header: rows.header.clone(),
+                lines: Vec::new(),
+            };
+            let found = diff::rows(&nothing, rows, Cells::Exact);
+            let found = found.unwrap_or("no rows were found".to_string());
+            texts.push(format!("{name} is not there: {found}"));
             continue;
         }
         let expected = Rows::from_csv(&read(&path)?);

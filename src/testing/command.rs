@@ -95,7 +95,7 @@ pub fn test(options: &Options, report: &mut dyn Write) -> Result<Outcome, String
         let dirs: Vec<String> = dirs.map(|dir| dir.display().to_string()).collect();
         let _ = writeln!(
             report,
-            "if what was found (+) is right: stockpulse test {} --update",
+            "if what was found (+) is right, write it down: stockpulse test {} --update",
             dirs.join(" ")
         );
     }

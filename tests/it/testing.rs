@@ -89,29 +89,42 @@ fn ticks() -> String {
 #[test]
 fn update_writes_what_a_case_lacks_and_then_it_is_ok() {
     let folder = Folder::with_case();
-    folder.check(&["cases"], 1, &expect![[r#"
+    folder.check(
+        &["cases"],
+        1,
+        &expect![[r#"
         FAIL cases/first
              expected.ohlc.csv is not there; 4 rows were found
              ticks: in_windows 5, read 5
         1 of 1 case failed
         if what was found (+) is right: stockpulse test cases --update
-    "#]]);
-    folder.check(&["cases", "--update"], 0, &expect![[r#"
+    "#]],
+    );
+    folder.check(
+        &["cases", "--update"],
+        0,
+        &expect![[r#"
         ok   cases/first (13 regimes, N ms)
              wrote cases/first/expected.ohlc.csv
         1 case ok
-    "#]]);
+    "#]],
+    );
     expect![[r#"
         symbol,window_start,window_end,open,high,low,close,volume,trades
         BTC,2026-08-01T10:00:00Z,2026-08-01T10:01:00Z,10.0,12.0,10.0,12.0,4.0,2
         BTC,2026-08-01T10:02:00Z,2026-08-01T10:03:00Z,11.0,11.0,11.0,11.0,2.0,1
         ETH,2026-08-01T10:00:00Z,2026-08-01T10:01:00Z,5.0,5.0,5.0,5.0,2.0,1
         ETH,2026-08-01T10:01:00Z,2026-08-01T10:02:00Z,6.0,6.0,6.0,6.0,2.0,1
-    "#]].assert_eq(&folder.text("cases/first/expected.ohlc.csv"));
-    folder.check(&["cases"], 0, &expect![[r#"
+    "#]]
+    .assert_eq(&folder.text("cases/first/expected.ohlc.csv"));
+    folder.check(
+        &["cases"],
+        0,
+        &expect![[r#"
         ok   cases/first (13 regimes, N ms)
         1 case ok
-    "#]]);
+    "#]],
+    );
     // One case by itself, one run, and nothing is left over anywhere.
     folder.check(
         &["cases/first", "--regime", "plain", "--update"],
@@ -147,7 +160,10 @@ fn a_case_that_differs_shows_what_differs() {
         r#"{"sql": "../first/job.sql", "ticks": "../first/ticks.ndjson"}"#,
     );
     folder.file("cases/second/expected.ohlc.csv", &expected);
-    folder.check(&["cases"], 1, &expect![[r#"
+    folder.check(
+        &["cases"],
+        1,
+        &expect![[r#"
         FAIL cases/first
              expected.ohlc.csv: rows 1 changed, 1 missing, 1 too many
                symbol,window_start,window_end,open,high,low,close,volume,trades
@@ -172,14 +188,19 @@ fn a_case_that_differs_shows_what_differs() {
         ok   cases/second (13 regimes, N ms)
         1 of 2 cases failed
         if what was found (+) is right: stockpulse test cases --update
-    "#]]);
-    folder.check(&["cases", "--update"], 0, &expect![[r#"
+    "#]],
+    );
+    folder.check(
+        &["cases", "--update"],
+        0,
+        &expect![[r#"
         ok   cases/first (13 regimes, N ms)
              wrote cases/first/expected.ohlc.csv
              wrote cases/first/expected.json
         ok   cases/second (13 regimes, N ms)
         2 cases ok
-    "#]]);
+    "#]],
+    );
     assert_eq!(folder.text("cases/first/expected.ohlc.csv"), expected);
     expect![[r#"
         {
@@ -192,7 +213,8 @@ fn a_case_that_differs_shows_what_differs() {
             "ohlc/date=2026-08-01"
           ]
         }
-    "#]].assert_eq(&folder.text("cases/first/expected.json"));
+    "#]]
+    .assert_eq(&folder.text("cases/first/expected.json"));
 }
 
 #[test]
@@ -202,16 +224,23 @@ fn wrong_sql_is_shown_as_ingest_shows_it() {
         "cases/first/job.sql",
         &OHLC.replace("max(price)", "max(prise)"),
     );
-    folder.check(&["cases", "--update"], 1, &expect![[r#"
+    folder.check(
+        &["cases", "--update"],
+        1,
+        &expect![[r#"
         FAIL cases/first
              error: cases/first/job.sql:87:13: column "prise" does not exist
                87 |         max(prise) AS high,
                   |             ^^^^^
                help: did you mean "price"?
         1 of 1 case failed
-    "#]]);
+    "#]],
+    );
     folder.file("cases/first/expected.refusal.txt", "");
-    folder.check(&["cases"], 1, &expect![[r#"
+    folder.check(
+        &["cases"],
+        1,
+        &expect![[r#"
         FAIL cases/first
              expected.refusal.txt: another refusal
              + job.sql:87:13: column "prise" does not exist
@@ -220,19 +249,28 @@ fn wrong_sql_is_shown_as_ingest_shows_it() {
              +   help: did you mean "price"?
         1 of 1 case failed
         if what was found (+) is right: stockpulse test cases --update
-    "#]]);
+    "#]],
+    );
     let (code, said) = folder.test(&["cases", "--update"]);
     assert_eq!(code, Some(0), "{said}");
-    folder.check(&["cases"], 0, &expect![[r#"
+    folder.check(
+        &["cases"],
+        0,
+        &expect![[r#"
         ok   cases/first (1 regime, N ms)
         1 case ok
-    "#]]);
+    "#]],
+    );
     folder.file("cases/first/job.sql", OHLC);
-    folder.check(&["cases"], 1, &expect![[r#"
+    folder.check(
+        &["cases"],
+        1,
+        &expect![[r#"
         FAIL cases/first
              the SQL is accepted, but expected.refusal.txt says that it is refused
         1 of 1 case failed
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -266,11 +304,15 @@ fn a_variable_is_the_cases_and_not_the_environments() {
         "cases/first/case.json",
         r#"{"vars": {"WIDTH": "5 minutes", "WITH": ""}}"#,
     );
-    folder.check(&["cases"], 1, &expect![[r#"
+    folder.check(
+        &["cases"],
+        1,
+        &expect![[r#"
         FAIL cases/first
              case.json: vars: the SQL has no {{ WITH }}
         1 of 1 case failed
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -280,9 +322,13 @@ fn a_folder_without_a_case_is_wrong_usage() {
     folder.check(&["."], 2, &expect![[r#"
         error: no case in . or below it: a case is a folder with a SQL file (job.sql), ticks (ticks.ndjson, ticks.ndjson.gz, frames.ndjson, frames.ndjson.gz) and the expected rows (expected.TABLE.csv, which --update writes), or with a case.json that says where they are
     "#]]);
-    folder.check(&["nowhere"], 2, &expect![[r#"
+    folder.check(
+        &["nowhere"],
+        2,
+        &expect![[r#"
         error: nowhere cannot be read: No such file or directory (os error 2)
-    "#]]);
+    "#]],
+    );
     let folder = Folder::with_case();
     folder.check(
         &["cases", "cases/first", "--filter", "second"],
@@ -387,11 +433,15 @@ fn rows_that_depend_on_the_partitions_are_found_and_not_written() {
     "#]]);
     assert_eq!(folder.names("cases/first"), ["job.sql", "ticks.ndjson"]);
     folder.file("cases/first/case.json", r#"{"partitions": 1}"#);
-    folder.check(&["cases", "--update"], 0, &expect![[r#"
+    folder.check(
+        &["cases", "--update"],
+        0,
+        &expect![[r#"
         ok   cases/first (10 regimes, N ms)
              wrote cases/first/expected.ohlc.csv
         1 case ok
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

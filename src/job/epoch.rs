@@ -14,14 +14,17 @@ use super::workers::{Workers, gone};
 use super::{Clock, JobError, JobSpec, ProgressReport, Summary};
 use crate::checkpoint::{Checkpoint, CheckpointStore, Emitted, FileEntry, PartitionState};
 use crate::model::{Counts, Epoch, Offsets, Partition, Watermark, Window};
-use crate::query::Table;
-use crate::sink::{ParquetSink, SinkRows};
+use crate::query::{Table, Tasks};
+use crate::sink::{RowTimes, Sink, SinkRows};
 use crate::source::{Bounds, Topic};
 use crate::window::closing_watermark;
 
 /// An epoch that closes no window is committed this often at the most, so that a restart knows what
 /// was read.
 const IDLE_COMMIT: Duration = Duration::from_secs(10);
+/// Bytes of rows without windows that wait for a commit at the most, about, whatever
+/// `rolling_policy.interval` says.
+const PENDING_BYTES: usize = 16 << 20;
 /// How often the stop flag is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -36,8 +39,9 @@ pub struct Coordinator<'a> {
     clock: Clock,
     metrics: crate::metrics::ingest::IngestMetrics,
     shared: Arc<Shared>,
-    store: &'a mut CheckpointStore,
-    sinks: Vec<ParquetSink>,
+    /// `None`: nothing is committed.
+    store: Option<&'a mut CheckpointStore>,
+    sinks: Vec<Sink>,
     /// The newest commit.
     committed: Option<Checkpoint>,
     committed_at: Instant,
@@ -52,6 +56,10 @@ pub struct Coordinator<'a> {
     reported: (Instant, u64),
     /// Per output the rows of closed windows that no commit has yet.
     pending: Vec<Vec<SinkRows>>,
+    /// Bytes of those that have no window, about.
+    pending_bytes: usize,
+    /// What closed windows are computed with.
+    tasks: Tasks,
     /// When the last epoch was due.
     triggered_at: Instant,
 }
@@ -78,9 +86,10 @@ impl<'a> Coordinator<'a> {
     /// A coordinator that goes on from `checkpoint`.
     pub fn new(
         spec: JobSpec,
-        store: &'a mut CheckpointStore,
-        sinks: Vec<ParquetSink>,
+        store: Option<&'a mut CheckpointStore>,
+        sinks: Vec<Sink>,
         checkpoint: Option<Checkpoint>,
+        tasks: Tasks,
     ) -> Coordinator<'a> {
         let emitted = spec.plan.outputs.iter().map(|output| {
             let known = checkpoint
@@ -113,6 +122,8 @@ impl<'a> Coordinator<'a> {
             }),
             store,
             pending: sinks.iter().map(|_| Vec::new()).collect(),
+            pending_bytes: 0,
+            tasks,
             triggered_at: Instant::now(),
             sinks,
             committed: checkpoint,
@@ -147,7 +158,7 @@ impl<'a> Coordinator<'a> {
                 let due = self.wait(&mut workers)?;
                 let taken = self.take(&mut workers)?;
                 let (watermark, windows) = self.close(taken)?;
-                if due == Due::Close {
+                if due == Due::Close && !self.is_full() {
                     continue;
                 }
                 let last = due == Due::Last;
@@ -176,6 +187,9 @@ impl<'a> Coordinator<'a> {
         loop {
             if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
                 return Ok(Due::Last);
+            }
+            if std::mem::take(&mut workers.crowded) {
+                return Ok(Due::Close);
             }
             let everybody = workers.commands.len();
             if self.bounded && workers.waiting == everybody {
@@ -257,7 +271,7 @@ impl<'a> Coordinator<'a> {
             .plan
             .outputs
             .iter()
-            .filter_map(|output| output.sink.rolling_interval);
+            .filter_map(|output| output.sink.files()?.rolling_interval);
         let interval = intervals.max().unwrap_or_default();
         self.closed_at.is_none_or(|at| at.elapsed() >= interval)
     }
@@ -277,7 +291,19 @@ impl<'a> Coordinator<'a> {
         for (pending, rows) in self.pending.iter_mut().zip(rows) {
             pending.extend(rows);
         }
+        let mut passed = taken.closed.passed;
+        // In partition order; a partition's own rows are in the order of the topic.
+        passed.sort_by_key(|&(at, partition, _)| (at, partition));
+        for (at, _, rows) in passed {
+            self.pending_bytes += rows.rows.get_array_memory_size();
+            self.pending[at].push(rows);
+        }
         Ok((taken.watermark, windows))
+    }
+
+    /// Whether so many rows without windows wait that they are to be committed at once.
+    fn is_full(&self) -> bool {
+        self.pending_bytes >= PENDING_BYTES
     }
 
     /// Stages, commits and publishes what waits, if it is time. What is committed always has every
@@ -286,7 +312,7 @@ impl<'a> Coordinator<'a> {
         self.triggered_at = Instant::now();
         let closes = self.pending.iter().any(|rows| !rows.is_empty());
         let due = match closes {
-            true => last || self.interval_is_over(),
+            true => last || self.is_full() || self.interval_is_over(),
             false => self.worth_a_commit(last),
         };
         if !due {
@@ -296,6 +322,7 @@ impl<'a> Coordinator<'a> {
             .committed
             .as_ref()
             .map_or(Epoch::FIRST, |c| c.epoch.next());
+        self.pending_bytes = 0;
         let mut files = Vec::new();
         for (sink, rows) in self.sinks.iter_mut().zip(&mut self.pending) {
             files.extend(sink.stage(epoch, std::mem::take(rows))?);
@@ -323,11 +350,12 @@ impl<'a> Coordinator<'a> {
         for ((at, window), tables) in by_window {
             // In partition order, so that a float sum is the same on every run.
             let tables = tables.into_values().collect();
-            let batch = self.shared.plan.outputs[at]
-                .pipeline
-                .finish(window, tables)?;
+            let batch =
+                self.shared.plan.outputs[at]
+                    .pipeline
+                    .finish(window, tables, &self.tasks)?;
             rows[at].push(SinkRows {
-                row_time: window.row_time(),
+                times: RowTimes::One(window.row_time()),
                 rows: batch,
             });
         }
@@ -368,7 +396,9 @@ impl<'a> Coordinator<'a> {
             counts: self.counts.clone(),
             query: self.shared.plan.meaning.clone(),
         };
-        self.store.commit(&checkpoint)?;
+        if let Some(store) = &mut self.store {
+            store.commit(&checkpoint)?;
+        }
         for (sink, output) in self.sinks.iter().zip(&self.shared.plan.outputs) {
             let own: Vec<FileEntry> = files
                 .iter()

@@ -25,6 +25,7 @@ use crate::checkpoint::CheckpointStore;
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::{Counts, Epoch, Partition};
 use crate::query::JobPlan;
+use crate::sink::Console;
 use crate::source::Topic;
 
 /// Where a job without a checkpoint begins to read.
@@ -49,8 +50,11 @@ pub struct JobSpec {
     /// Frames of one partition that are worked through together at the most, 1 and up; see
     /// [`MICRO_BATCH_FRAMES`].
     pub micro_batch_frames: usize,
-    /// Where its checkpoints are kept.
-    pub checkpoint_dir: PathBuf,
+    /// Where its checkpoints are kept; `None` for a job that only shows rows
+    /// ([`JobPlan::is_preview`]), which begins anew each time and commits nothing.
+    pub checkpoint_dir: Option<PathBuf>,
+    /// Where printed rows go.
+    pub console: Console,
     /// Read what the topic holds at the start, then end.
     pub bounded: bool,
     /// Least time between two epochs of an unbounded run.
@@ -106,15 +110,21 @@ pub fn run(
     topic: &dyn Topic,
     on_progress: &mut dyn FnMut(&ProgressReport),
 ) -> Result<Summary, JobError> {
-    let mut store = CheckpointStore::open(&spec.checkpoint_dir)?;
-    let checkpoint = store.load()?;
+    let dir = spec.checkpoint_dir.as_deref();
+    let mut store = dir.map(CheckpointStore::open).transpose()?;
+    let checkpoint = match &store {
+        Some(store) => store.load()?,
+        None => None,
+    };
     if let Some(checkpoint) = &checkpoint {
         start::check_meaning(&spec, checkpoint)?;
     }
+    let mut spec = spec;
+    let tasks = spec.plan.load().map_err(JobError::Failed)?;
     let sinks = start::open_sinks(&spec, checkpoint.as_ref())?;
     let bounds = topic.bounds()?;
     let starts = start::starts(&spec, topic.name(), checkpoint.as_ref(), &bounds)?;
-    epoch::Coordinator::new(spec, &mut store, sinks, checkpoint).run(
+    epoch::Coordinator::new(spec, store.as_mut(), sinks, checkpoint, tasks).run(
         topic,
         &bounds,
         &starts,

@@ -8,8 +8,9 @@ use super::lane::LaneStart;
 use super::{JobError, JobSpec, StartAt};
 use crate::checkpoint::{Checkpoint, FileEntry};
 use crate::model::{Partition, Watermark};
-use crate::query::{Change, compare};
-use crate::sink::{Compression, ParquetOptions, ParquetSink};
+use crate::query::sql::FilesystemSinkOptions;
+use crate::query::{Change, Output, SinkOptions, compare};
+use crate::sink::{Compression, ConsoleSink, ParquetOptions, ParquetSink, PrintFormat, Sink};
 use crate::source::Bounds;
 
 /// Refuses a checkpoint of another query; says what an edited one does.
@@ -24,7 +25,7 @@ pub fn check_meaning(spec: &JobSpec, checkpoint: &Checkpoint) -> Result<(), JobE
         }
         Change::Refuse(differences) => Err(JobError::Mismatch(format!(
             "the checkpoint in {} was written for another query:\n  {}\nrows of both would be mixed in one table. Give the table another path (CANDLES_PATH) and the job another checkpoint location, or undo the edit",
-            spec.checkpoint_dir.display(),
+            checkpoint_dir(spec),
             differences.join("\n  ")
         ))),
     }
@@ -122,39 +123,63 @@ fn first_offset(spec: &JobSpec, partition: Partition, bounds: Bounds) -> Result<
 }
 
 /// Opens every output's sink, and finishes or undoes what an earlier run left.
-pub fn open_sinks(
-    spec: &JobSpec,
-    checkpoint: Option<&Checkpoint>,
-) -> Result<Vec<ParquetSink>, JobError> {
-    spec.plan
-        .outputs
-        .iter()
-        .map(|output| {
-            let options = ParquetOptions {
-                table: output.table.clone(),
-                job: spec.name.clone(),
-                path: output.sink.path.clone(),
-                time_pattern: output.sink.time_pattern.clone(),
-                compression: compression(output.sink.compression),
-                row_group_bytes: output.sink.row_group_bytes,
-                filename_prefix: output.sink.filename_prefix.clone(),
-                sort_columns: output.sort_columns.clone(),
-            };
-            let sink = ParquetSink::open(options, Arc::clone(&output.schema))?;
-            if checkpoint.is_none() && sink.has_published()? {
-                return Err(JobError::Mismatch(format!(
-                    "{} holds Parquet files, but {} holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had",
-                    output.sink.path.display(),
-                    spec.checkpoint_dir.display()
-                )));
+pub fn open_sinks(spec: &JobSpec, checkpoint: Option<&Checkpoint>) -> Result<Vec<Sink>, JobError> {
+    let outputs = spec.plan.outputs.iter();
+    let sinks = outputs.map(|output| {
+        let print =
+            |format| ConsoleSink::new(spec.console.clone(), format, Arc::clone(&output.schema));
+        let sink = match &output.sink {
+            SinkOptions::Filesystem(options) => {
+                Sink::Parquet(Box::new(open_files(spec, output, options, checkpoint)?))
             }
-            let files = checkpoint.map_or(&[][..], |checkpoint| &checkpoint.files);
-            let files: Vec<FileEntry> =
-                files.iter().filter(|file| file.table == output.table).cloned().collect();
-            sink.recover(&files)?;
-            Ok(sink)
-        })
-        .collect()
+            SinkOptions::Stdout(_) => Sink::Console(print(PrintFormat::Json)?),
+            SinkOptions::Preview { .. } => {
+                Sink::Console(print(PrintFormat::Table { heading: None })?)
+            }
+        };
+        let files = checkpoint.map_or(&[][..], |checkpoint| &checkpoint.files);
+        let files: Vec<FileEntry> = files
+            .iter()
+            .filter(|file| file.table == output.table)
+            .cloned()
+            .collect();
+        sink.recover(&files)?;
+        Ok(sink)
+    });
+    sinks.collect()
+}
+
+fn open_files(
+    spec: &JobSpec,
+    output: &Output,
+    sink: &FilesystemSinkOptions,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<ParquetSink, JobError> {
+    let options = ParquetOptions {
+        table: output.table.clone(),
+        job: spec.name.clone(),
+        path: sink.path.clone(),
+        time_pattern: sink.time_pattern.clone(),
+        compression: compression(sink.compression),
+        row_group_bytes: sink.row_group_bytes,
+        filename_prefix: sink.filename_prefix.clone(),
+        sort_columns: output.sort_columns.clone(),
+    };
+    let opened = ParquetSink::open(options, Arc::clone(&output.schema))?;
+    if checkpoint.is_none() && opened.has_published()? {
+        return Err(JobError::Mismatch(format!(
+            "{} holds Parquet files, but {} holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had",
+            sink.path.display(),
+            checkpoint_dir(spec)
+        )));
+    }
+    Ok(opened)
+}
+
+/// Where the checkpoints are, for messages.
+fn checkpoint_dir(spec: &JobSpec) -> String {
+    let dir = spec.checkpoint_dir.as_ref();
+    dir.map_or_else(|| "nowhere".to_string(), |dir| dir.display().to_string())
 }
 
 fn compression(named: crate::query::sql::ParquetCompression) -> Compression {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::plan::{Output, SourcePlan};
+use super::sinks::SinkOptions;
 use super::sql::{SqlFile, Statement, sql_name};
 
 /// The meaning of a file: entries that are compared one by one when a job starts again.
@@ -21,14 +22,28 @@ pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<S
         let columns = output.schema.fields().iter();
         let columns =
             columns.map(|field| format!("{} {}", field.name(), sql_name(field.data_type())));
-        let seconds = output.pipeline.windows().width() as f64 / 1e9;
-        let sink = &output.sink;
-        let path = match &sink.time_pattern {
-            Some(pattern) => format!("{} by {pattern}", sink.path.display()),
-            None => sink.path.display().to_string(),
+        let seconds = |nanos: i64| nanos as f64 / 1e9;
+        let windows = match output.pipeline.windows() {
+            None => "none".to_owned(),
+            Some(windows) if windows.overlap() == 1 => {
+                format!("tumble {} s", seconds(windows.width()))
+            }
+            Some(windows) => format!(
+                "hop {} s, {} s",
+                seconds(windows.slide()),
+                seconds(windows.width())
+            ),
+        };
+        let path = match &output.sink {
+            SinkOptions::Filesystem(sink) => match &sink.time_pattern {
+                Some(pattern) => format!("{} by {pattern}", sink.path.display()),
+                None => sink.path.display().to_string(),
+            },
+            SinkOptions::Stdout(_) => "standard output".to_string(),
+            SinkOptions::Preview { .. } => continue,
         };
         meaning.insert(format!("path {table}"), path);
-        meaning.insert(format!("window {table}"), format!("tumble {seconds} s"));
+        meaning.insert(format!("window {table}"), windows);
         meaning.insert(format!("keys {table}"), output.pipeline.keys().join(", "));
         meaning.insert(
             format!("columns {table}"),

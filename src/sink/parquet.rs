@@ -15,7 +15,7 @@ use super::layout::{self, TimePattern};
 use super::place::{
     directories, entries, inside, locked, needs_rename, not_writable, not_written, sync_dir,
 };
-use super::{ParquetOptions, SinkError, SinkRows};
+use super::{ParquetOptions, RowTimes, SinkError, SinkRows};
 use crate::checkpoint::FileEntry;
 use crate::checkpoint::durable;
 use crate::model::Epoch;
@@ -159,10 +159,14 @@ impl ParquetSink {
     /// The rows by their partition directory below the table's, `""` without a time pattern.
     fn by_directory(&self, rows: Vec<SinkRows>) -> BTreeMap<String, Vec<RecordBatch>> {
         let mut grouped: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
-        for SinkRows { row_time, rows } in rows {
+        for SinkRows { times, rows } in rows {
             if rows.num_rows() > 0 {
+                let time = match times {
+                    RowTimes::One(time) => time,
+                    RowTimes::Each(times) => times.value(0),
+                };
                 let pattern = self.time_pattern.as_ref();
-                let dir = pattern.map_or(String::new(), |pattern| pattern.dir(row_time));
+                let dir = pattern.map_or(String::new(), |pattern| pattern.dir(time));
                 grouped.entry(dir).or_default().push(rows);
             }
         }

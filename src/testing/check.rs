@@ -144,8 +144,9 @@ fn expected(folder: &Path, plain: &Found) -> Result<(), Failed> {
                 lines: Vec::new(),
             };
             let found = diff::rows(&nothing, rows, Cells::Exact);
-            let found = found.unwrap_or("no rows were found".to_string());
-            texts.push(format!("{name} is not there: {found}"));
+            let found = found.as_deref().and_then(|found| found.split_once('\n'));
+            let (_, found) = found.unwrap_or(("", "no rows"));
+            texts.push(format!("{name} is not there; what was found is\n{found}"));
             continue;
         }
         let expected = Rows::from_csv(&read(&path)?);

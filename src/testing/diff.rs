@@ -55,12 +55,15 @@ pub fn rows(expected: &Rows, found: &Rows, same: Cells) -> Option<String> {
         (count(|entry| matches!(entry, Entry::Extra(_))), "too many"),
     ];
     let counts = counts.into_iter().filter(|(count, _)| *count > 0);
-    let counts: Vec<String> = counts.map(|(n, what)| format!("{n} {what}")).collect();
+    let counts = counts.map(|(count, what)| match count {
+        1 => format!("1 row {what}"),
+        count => format!("{count} rows {what}"),
+    });
     let names = cells(&expected.header);
     let lines = entries.iter().flat_map(|entry| entry.lines(&names, same));
     Some(format!(
-        "rows {}\n  {}\n{}",
-        counts.join(", "),
+        "{}\n  {}\n{}",
+        counts.collect::<Vec<_>>().join(", "),
         expected.header,
         shortened(lines.collect())
     ))
@@ -193,7 +196,7 @@ mod tests {
             "symbol,start,high,low\nC,10:07,7.0,6.0\nB,10:00,5.5,4.5\nB,10:01,5.0,4.0\n",
             Cells::Exact,
             expect![[r#"
-                rows 1 changed, 1 missing, 1 too many
+                1 row changed, 1 row missing, 1 row too many
                   symbol,start,high,low
                 - A,10:00,2.0,1.0
                 - B,10:00,5.0,4.0
@@ -206,9 +209,9 @@ mod tests {
             "a\n1\n",
             Cells::Exact,
             expect![[r#"
-            rows 1 missing
-              a
-            - 1"#]],
+                1 row missing
+                  a
+                - 1"#]],
         );
         check(
             "a,b\n1,2\n",
@@ -236,22 +239,22 @@ mod tests {
             other,
             Cells::Exact,
             expect![[r#"
-            rows 1 changed
-              t,v
-            - A,0.3
-            + A,0.30000000000000004
-                v 0.3 → 0.30000000000000004"#]],
+                1 row changed
+                  t,v
+                - A,0.3
+                + A,0.30000000000000004
+                    v 0.3 → 0.30000000000000004"#]],
         );
         check(
             one,
             "t,v\nA,0.3001\n",
             Cells::UpToSums,
             expect![[r#"
-            rows 1 changed
-              t,v
-            - A,0.3
-            + A,0.3001
-                v 0.3 → 0.3001"#]],
+                1 row changed
+                  t,v
+                - A,0.3
+                + A,0.3001
+                    v 0.3 → 0.3001"#]],
         );
     }
 

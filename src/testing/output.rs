@@ -11,7 +11,8 @@ use futures::TryStreamExt;
 
 use super::rows::Rows;
 use crate::candles::{Filter, scan};
-use crate::query::JobPlan;
+use crate::query::sql::{FilesystemSinkOptions, ParquetCompression};
+use crate::query::{JobPlan, SinkOptions};
 
 /// An output of a run.
 pub struct Place {
@@ -29,16 +30,24 @@ pub struct Held {
     pub directories: BTreeSet<String>,
 }
 
-/// Sends every output of `plan` into a folder of its own below `folder`, whatever path the SQL gives, and
-/// lets no closed window wait: a run is over before an interval is.
+/// Sends every output of `plan` into a folder of its own below `folder`, whatever the SQL says: another path,
+/// or standard output. No closed window waits there, since a run is over before an interval is.
 pub fn redirect(plan: &mut JobPlan, folder: &Path) -> Vec<Place> {
     let outputs = plan.outputs.iter_mut().enumerate();
     let places = outputs.map(|(at, output)| {
-        output.sink.path = folder.join(format!("table-{at}"));
-        output.sink.rolling_interval = None;
+        let path = folder.join(format!("table-{at}"));
+        let files = output.sink.files();
+        output.sink = SinkOptions::Filesystem(FilesystemSinkOptions {
+            path: path.clone(),
+            compression: ParquetCompression::Uncompressed,
+            row_group_bytes: None,
+            time_pattern: files.and_then(|files| files.time_pattern.clone()),
+            rolling_interval: None,
+            filename_prefix: None,
+        });
         Place {
             table: output.table.clone(),
-            path: output.sink.path.clone(),
+            path,
             schema: output.schema.clone(),
         }
     });

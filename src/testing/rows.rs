@@ -65,7 +65,13 @@ impl Rows {
 /// A column of a type that cannot be shown.
 pub fn row_text(batch: &RecordBatch, row: usize) -> Result<String, ArrowError> {
     let cells = batch.columns().iter().map(|column| cell(column, row));
-    Ok(cells.collect::<Result<Vec<_>, _>>()?.join(","))
+    let line = cells.collect::<Result<Vec<_>, _>>()?.join(",");
+    // An empty line would be none.
+    Ok(if line.is_empty() {
+        "\"\"".to_string()
+    } else {
+        line
+    })
 }
 
 fn cell(column: &dyn Array, row: usize) -> Result<String, ArrowError> {
@@ -145,6 +151,15 @@ mod tests {
             cells(&rows.lines[0]),
             ["\"a,b\"", "0.30000000000000004", "null"]
         );
+    }
+
+    #[test]
+    fn a_row_of_one_empty_text_is_a_row() {
+        let column: ArrayRef = Arc::new(StringArray::from(vec![""]));
+        let batch = RecordBatch::try_from_iter([("a", column)]).unwrap();
+        let rows = Rows::new(&batch.schema(), &[batch]).unwrap();
+        assert_eq!(rows.to_csv(), "a\n\"\"\n");
+        assert_eq!(Rows::from_csv(&rows.to_csv()), rows);
     }
 
     #[test]

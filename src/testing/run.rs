@@ -15,8 +15,9 @@ use super::rows::Rows;
 use crate::job::{self, JobSpec, ProgressReport, StartAt, Summary};
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::{NANOS_PER_SECOND, Partition};
-use crate::query::JobPlan;
 use crate::query::sql::{Diagnostics, SqlFile};
+use crate::query::{FrameColumn, JobPlan};
+use crate::sink::Console;
 use crate::source::replay::ReplayTopic;
 
 /// The wall clock of a run that is stopped before the end of the ticks: nothing is overdue.
@@ -36,10 +37,14 @@ const MAX_FUTURE_SKEW: Duration = Duration::from_secs(600);
 pub struct Runnable<'a> {
     case: &'a Case,
     sql: SqlFile,
+    /// The topic's name in the SQL.
+    topic: String,
     /// Wall clock at the end, nanoseconds since 1970 UTC.
     now: i64,
     /// Some windows may be open at the end, so it matters how far the slowest partition is.
     clock_decides: bool,
+    /// The SQL asks where in the topic a message is.
+    shows_place: bool,
 }
 
 /// What came out of a run.
@@ -79,9 +84,8 @@ impl<'a> Runnable<'a> {
         let sql = case.sql()?;
         let plan = JobPlan::new(&sql)?;
         let windows = plan.outputs.iter();
-        let widest = windows
-            .map(|output| output.pipeline.windows().width())
-            .max();
+        let windows = windows.filter_map(|output| output.pipeline.windows());
+        let widest = windows.map(|windows| windows.width()).max();
         let idle = plan.source.options.idle;
         let idle_nanos = idle.map_or(0, |idle| i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX));
         let waited_for = [
@@ -96,8 +100,14 @@ impl<'a> Runnable<'a> {
         Ok(Runnable {
             case,
             sql,
+            topic: plan.source.options.topic,
             now: case.now.unwrap_or(end),
             clock_decides: case.now.is_some() || idle.is_none(),
+            shows_place: plan
+                .source
+                .frame_columns
+                .iter()
+                .any(|column| matches!(column, FrameColumn::Partition | FrameColumn::Offset)),
         })
     }
 
@@ -112,7 +122,8 @@ impl<'a> Runnable<'a> {
         let symbols = self.case.frames.iter().flat_map(|frame| &frame.symbols);
         let distinct: BTreeSet<&String> = symbols.collect();
         let settled = plain.counted.late() == 0 && plain.counted.open_windows == 0;
-        self.case.may_be_dealt && settled && !self.clock_decides && distinct.len() > 1
+        let asked = self.clock_decides || self.shows_place;
+        self.case.may_be_dealt && settled && !asked && distinct.len() > 1
     }
 
     /// Runs the case under `regime`.
@@ -125,7 +136,7 @@ impl<'a> Runnable<'a> {
             None => (self.case.partitions, None),
             Some(partitions) => (partitions, Some(self.deal(partitions))),
         };
-        let topic = ReplayTopic::new("test", partitions);
+        let topic = ReplayTopic::new(&self.topic, partitions);
         let append = |from: usize, to: usize| {
             for (at, frame) in self.case.frames.iter().enumerate().take(to).skip(from) {
                 let partition = deal.as_ref().map_or(frame.partition, |deal| deal[at]);
@@ -163,7 +174,9 @@ impl<'a> Runnable<'a> {
             plan,
             threads: regime.threads,
             micro_batch_frames: regime.micro_batch_frames,
-            checkpoint_dir: folder.join("checkpoint"),
+            checkpoint_dir: Some(folder.join("checkpoint")),
+            // Printed rows are read back as all others are.
+            console: Console::new(Box::new(std::io::sink())),
             bounded,
             trigger: match bounded {
                 true => TRIGGER,

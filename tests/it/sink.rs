@@ -13,7 +13,7 @@ use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use expect_test::{Expect, expect};
 use stockpulse::checkpoint::FileEntry;
 use stockpulse::model::Epoch;
-use stockpulse::sink::{Compression, ParquetOptions, ParquetSink, SinkError, SinkRows};
+use stockpulse::sink::{Compression, ParquetOptions, ParquetSink, RowTimes, SinkError, SinkRows};
 use tempfile::TempDir;
 
 const MINUTE: i64 = 60_000_000_000;
@@ -43,7 +43,7 @@ fn rows(minute: i64, symbols: &[&str]) -> SinkRows {
         Arc::new(Int64Array::from_iter_values(0..count as i64)),
     ];
     SinkRows {
-        row_time: start + MINUTE - 1,
+        times: RowTimes::One(start + MINUTE - 1),
         rows: RecordBatch::try_new(schema(), columns).unwrap(),
     }
 }

@@ -93,12 +93,17 @@ fn update_writes_what_a_case_lacks_and_then_it_is_ok() {
         &["cases"],
         1,
         &expect![[r#"
-        FAIL cases/first
-             expected.ohlc.csv is not there; 4 rows were found
-             ticks: in_windows 5, read 5
-        1 of 1 case failed
-        if what was found (+) is right: stockpulse test cases --update
-    "#]],
+            FAIL cases/first
+                 expected.ohlc.csv is not there; what was found is
+                   symbol,window_start,window_end,open,high,low,close,volume,trades
+                 + BTC,2026-08-01T10:00:00Z,2026-08-01T10:01:00Z,10.0,12.0,10.0,12.0,4.0,2
+                 + BTC,2026-08-01T10:02:00Z,2026-08-01T10:03:00Z,11.0,11.0,11.0,11.0,2.0,1
+                 + ETH,2026-08-01T10:00:00Z,2026-08-01T10:01:00Z,5.0,5.0,5.0,5.0,2.0,1
+                 + ETH,2026-08-01T10:01:00Z,2026-08-01T10:02:00Z,6.0,6.0,6.0,6.0,2.0,1
+                 ticks: in_windows 5, read 5
+            1 of 1 case failed
+            if what was found (+) is right, write it down: stockpulse test cases --update
+        "#]],
     );
     folder.check(
         &["cases", "--update"],
@@ -164,31 +169,31 @@ fn a_case_that_differs_shows_what_differs() {
         &["cases"],
         1,
         &expect![[r#"
-        FAIL cases/first
-             expected.ohlc.csv: rows 1 changed, 1 missing, 1 too many
-               symbol,window_start,window_end,open,high,low,close,volume,trades
-             - BTC,2026-08-01T10:00:00Z,2026-08-01T10:01:00Z,10.0,13.0,10.0,12.0,4.0,2
-             + BTC,2026-08-01T10:00:00Z,2026-08-01T10:01:00Z,10.0,12.0,10.0,12.0,4.0,2
-                 high 13.0 → 12.0
-             + ETH,2026-08-01T10:01:00Z,2026-08-01T10:02:00Z,6.0,6.0,6.0,6.0,2.0,1
-             - SOL,2026-08-01T10:00:00Z,x,1,1,1,1,1,1
-             expected.json: other counts
-             - {}
-             + {
-             +   "counts": {
-             +     "in_windows": 5,
-             +     "read": 5
-             +   },
-             +   "open_windows": 0,
-             +   "directories": [
-             +     "ohlc/date=2026-08-01"
-             +   ]
-             + }
-             ticks: in_windows 5, read 5
-        ok   cases/second (13 regimes, N ms)
-        1 of 2 cases failed
-        if what was found (+) is right: stockpulse test cases --update
-    "#]],
+            FAIL cases/first
+                 expected.ohlc.csv: 1 row changed, 1 row missing, 1 row too many
+                   symbol,window_start,window_end,open,high,low,close,volume,trades
+                 - BTC,2026-08-01T10:00:00Z,2026-08-01T10:01:00Z,10.0,13.0,10.0,12.0,4.0,2
+                 + BTC,2026-08-01T10:00:00Z,2026-08-01T10:01:00Z,10.0,12.0,10.0,12.0,4.0,2
+                     high 13.0 → 12.0
+                 + ETH,2026-08-01T10:01:00Z,2026-08-01T10:02:00Z,6.0,6.0,6.0,6.0,2.0,1
+                 - SOL,2026-08-01T10:00:00Z,x,1,1,1,1,1,1
+                 expected.json: other counts
+                 - {}
+                 + {
+                 +   "counts": {
+                 +     "in_windows": 5,
+                 +     "read": 5
+                 +   },
+                 +   "open_windows": 0,
+                 +   "directories": [
+                 +     "ohlc/date=2026-08-01"
+                 +   ]
+                 + }
+                 ticks: in_windows 5, read 5
+            ok   cases/second (13 regimes, N ms)
+            1 of 2 cases failed
+            if what was found (+) is right, write it down: stockpulse test cases --update
+        "#]],
     );
     folder.check(
         &["cases", "--update"],
@@ -241,15 +246,15 @@ fn wrong_sql_is_shown_as_ingest_shows_it() {
         &["cases"],
         1,
         &expect![[r#"
-        FAIL cases/first
-             expected.refusal.txt: another refusal
-             + job.sql:87:13: column "prise" does not exist
-             +   87 |         max(prise) AS high,
-             +      |             ^^^^^
-             +   help: did you mean "price"?
-        1 of 1 case failed
-        if what was found (+) is right: stockpulse test cases --update
-    "#]],
+            FAIL cases/first
+                 expected.refusal.txt: another refusal
+                 + job.sql:87:13: column "prise" does not exist
+                 +   87 |         max(prise) AS high,
+                 +      |             ^^^^^
+                 +   help: did you mean "price"?
+            1 of 1 case failed
+            if what was found (+) is right, write it down: stockpulse test cases --update
+        "#]],
     );
     let (code, said) = folder.test(&["cases", "--update"]);
     assert_eq!(code, Some(0), "{said}");
@@ -285,8 +290,7 @@ fn a_variable_is_the_cases_and_not_the_environments() {
              error: cases/first/job.sql:85:26: the variable WIDTH has no value
                85 |         tumble(interval '{{ WIDTH }}') AS window,
                   |                          ^^^^^^^^^^^
-               help: give it with --conf spark.stockpulse.var.WIDTH=…, in the environment or in .env, or write a default: {{ WIDTH | … }}
-               in a test, give it in case.json: {"vars": {"NAME": "value"}}
+               help: give it in case.json: {"vars": {"WIDTH": "…"}}, or write a default: {{ WIDTH | … }}
         1 of 1 case failed
     "#]]);
     folder.file(
@@ -423,7 +427,7 @@ fn rows_that_depend_on_the_partitions_are_found_and_not_written() {
     folder.check(&["cases", "--update"], 1, &expect![[r#"
         FAIL cases/first
              not the same as in a plain run (-) is what comes out (+) when dealt to 2 partitions by symbol, 2 threads, micro-batches of up to 3 frames
-             ohlc: rows 1 changed
+             ohlc: 1 row changed
                window_start,window_end,open,high,low,close,volume,trades
              - 2026-08-01T10:00:00Z,2026-08-01T10:01:00Z,5.0,10.0,5.0,6.0,6.0,3
              + 2026-08-01T10:00:00Z,2026-08-01T10:01:00Z,5.0,10.0,5.0,10.0,6.0,3
@@ -465,7 +469,7 @@ fn late_ticks_and_open_windows_are_told() {
              + symbol,window_start,window_end,open,high,low,close,volume,trades
              ticks: in_windows 6, late 1, read 7; 2 windows stay open, which neither the watermark nor the clock ("now" in case.json) has passed
         1 of 1 case failed
-        if what was found (+) is right: stockpulse test cases --update
+        if what was found (+) is right, write it down: stockpulse test cases --update
     "#]]);
 }
 

@@ -15,6 +15,7 @@ use stockpulse::job::{
 use stockpulse::metrics::ingest::IngestMetrics;
 use stockpulse::query::JobPlan;
 use stockpulse::query::sql::SqlFile;
+use stockpulse::sink::Console;
 use stockpulse::source::Topic;
 use stockpulse::source::replay::{ReplayFrame, ReplayTopic};
 use stockpulse::testing::row_text;
@@ -82,7 +83,8 @@ impl Bench {
             plan,
             threads: regime.threads,
             micro_batch_frames: regime.micro_batch_frames,
-            checkpoint_dir: self.dir.path().join("data/_checkpoints/ohlc"),
+            checkpoint_dir: Some(self.dir.path().join("data/_checkpoints/ohlc")),
+            console: Console::stdout(),
             bounded: regime.bounded,
             trigger: Duration::from_millis(20),
             start: StartAt::Earliest,

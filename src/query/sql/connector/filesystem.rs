@@ -127,7 +127,7 @@ fn format(reader: &mut Reader, options: &mut Options) {
 }
 
 /// `data/ohlc`, `/data/ohlc` or `file:///data/ohlc`.
-fn path(reader: &mut Reader, taken: &Taken<String>) -> Option<PathBuf> {
+pub(super) fn path(reader: &mut Reader, taken: &Taken<String>) -> Option<PathBuf> {
     let text = taken.value.trim();
     let (path, fault) = match text.split_once("://") {
         None => (text, None),

@@ -1,12 +1,12 @@
 //! A user's own tests for their SQL: `stockpulse test DIR...`.
 //!
 //! A case is a folder with a SQL file, ticks, and the rows that must come out. The job runs in this
-//! process, over the ticks in memory and into a temporary folder, once for every [`regime`]: whatever the
+//! process, over the ticks in memory and into a temporary folder, once for every `regime`: whatever the
 //! batches, threads, restarts and partitions, the rows must be the same. Beside a tick's way: nothing else
 //! imports this room.
 //!
-//! [`find`] finds the cases, [`case`] and [`ticks`] read one, [`mod@run`] runs it under one regime, [`output`] reads
-//! what came out as text ([`rows`]), [`check`] compares ([`diff`]) and writes expected files anew, [`command`]
+//! `find` finds the cases, `case` and `ticks` read one, `run` runs it under one regime, `output` reads
+//! what came out as text (`rows`), `check` compares (`diff`) and writes expected files anew, `command`
 //! is the command line.
 
 mod case;

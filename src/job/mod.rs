@@ -21,11 +21,12 @@ pub use error::JobError;
 pub use lane::MICRO_BATCH_FRAMES;
 pub use progress::ProgressReport;
 
+pub use crate::sink::Console;
+
 use crate::checkpoint::CheckpointStore;
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::{Counts, Epoch, Partition};
 use crate::query::JobPlan;
-use crate::sink::Console;
 use crate::source::Topic;
 
 /// Where a job without a checkpoint begins to read.
@@ -90,6 +91,10 @@ pub struct Summary {
     pub open_windows: usize,
     /// See `open_windows`.
     pub open_since: Option<i64>,
+    /// Rows that this run printed.
+    pub rows_printed: u64,
+    /// Whether it only showed rows: the next run begins anew.
+    pub is_preview: bool,
 }
 
 /// Gives the time, nanoseconds since 1970 UTC.

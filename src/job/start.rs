@@ -8,8 +8,8 @@ use super::lane::LaneStart;
 use super::{JobError, JobSpec, StartAt};
 use crate::checkpoint::{Checkpoint, FileEntry};
 use crate::model::{Partition, Watermark};
-use crate::query::sql::FilesystemSinkOptions;
-use crate::query::{Change, Output, SinkOptions, compare};
+use crate::query::sql::{DecimalEncoding, FilesystemSinkOptions, TimestampFormat};
+use crate::query::{Change, JobPlan, Output, SinkOptions, compare};
 use crate::sink::{Compression, ConsoleSink, ParquetOptions, ParquetSink, PrintFormat, Sink};
 use crate::source::Bounds;
 
@@ -122,9 +122,33 @@ fn first_offset(spec: &JobSpec, partition: Partition, bounds: Bounds) -> Result<
     }
 }
 
+/// Per output the end of the last emitted window. Of a SELECT's windows nothing is remembered: it shows those
+/// of which no tick can lie before the replay points, so never half a one.
+pub fn emitted(plan: &JobPlan, checkpoint: Option<&Checkpoint>) -> Vec<Watermark> {
+    let of = |output: &Output| {
+        let checkpoint = checkpoint?;
+        if !output.sink.is_preview() {
+            return checkpoint.emitted.get(&output.table).map(|end| end.0);
+        }
+        let partitions = checkpoint.partitions.values();
+        let before = partitions.map(|state| state.replay.watermark).max();
+        let before = before.filter(|&watermark| watermark != Watermark::NONE)?;
+        let last_time = before.0.saturating_add(plan.source.watermark.delay);
+        // A window that begins after it ends later than this.
+        let windows = output.pipeline.windows()?;
+        Some(Watermark(last_time.saturating_add(windows.width())))
+    };
+    let outputs = plan.outputs.iter();
+    outputs
+        .map(|output| of(output).unwrap_or(Watermark::NONE))
+        .collect()
+}
+
 /// Opens every output's sink, and finishes or undoes what an earlier run left.
 pub fn open_sinks(spec: &JobSpec, checkpoint: Option<&Checkpoint>) -> Result<Vec<Sink>, JobError> {
     let outputs = spec.plan.outputs.iter();
+    let previews = outputs.clone().filter(|output| output.sink.is_preview());
+    let previews = previews.count();
     let sinks = outputs.map(|output| {
         let print =
             |format| ConsoleSink::new(spec.console.clone(), format, Arc::clone(&output.schema));
@@ -132,9 +156,13 @@ pub fn open_sinks(spec: &JobSpec, checkpoint: Option<&Checkpoint>) -> Result<Vec
             SinkOptions::Filesystem(options) => {
                 Sink::Parquet(Box::new(open_files(spec, output, options, checkpoint)?))
             }
-            SinkOptions::Stdout(_) => Sink::Console(print(PrintFormat::Json)?),
-            SinkOptions::Preview { .. } => {
-                Sink::Console(print(PrintFormat::Table { heading: None })?)
+            SinkOptions::Stdout(options) => Sink::Console(print(PrintFormat::Json {
+                unix_millis: options.timestamps == TimestampFormat::UnixMillis,
+                decimals_as_text: options.decimals == DecimalEncoding::String,
+            })?),
+            SinkOptions::Preview { line } => {
+                let heading = (previews > 1).then(|| format!("-- query at line {line}"));
+                Sink::Console(print(PrintFormat::Table { heading })?)
             }
         };
         let files = checkpoint.map_or(&[][..], |checkpoint| &checkpoint.files);
@@ -160,6 +188,12 @@ fn open_files(
         job: spec.name.clone(),
         path: sink.path.clone(),
         time_pattern: sink.time_pattern.clone(),
+        partition_columns: sink
+            .partition_names()
+            .into_iter()
+            .filter_map(|name| output.schema.index_of(name).ok())
+            .collect(),
+        file_bytes: sink.rolling_bytes,
         compression: compression(sink.compression),
         row_group_bytes: sink.row_group_bytes,
         filename_prefix: sink.filename_prefix.clone(),

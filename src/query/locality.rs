@@ -34,8 +34,10 @@ pub fn check(plan: &LogicalPlan, window_at: usize) -> Result<()> {
 
 fn known(plan: &LogicalPlan, window_at: usize) -> Result<Known> {
     let below = |input: &LogicalPlan| known(input, window_at);
+    if !reads_window_rows(plan) {
+        return Ok(Known::new());
+    }
     match plan {
-        LogicalPlan::TableScan(_) if !reads_window_rows(plan) => Ok(Known::new()),
         LogicalPlan::TableScan(scan) => {
             let fields = scan.projected_schema.fields().iter();
             let name = super::lowering::column_name(window_at);
@@ -115,7 +117,6 @@ fn known(plan: &LogicalPlan, window_at: usize) -> Result<Known> {
                 },
             }
         }
-        other if !reads_window_rows(other) => Ok(Known::new()),
         LogicalPlan::Limit(_) | LogicalPlan::Sort(_) => plan_err!(
             "{} would be over all windows; rank within each by ROW_NUMBER() OVER (PARTITION BY window ORDER BY …)",
             node_name(plan)

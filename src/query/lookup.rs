@@ -7,15 +7,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::{prep_null_mask_filter, take};
+use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
-use datafusion::common::{JoinType, NullEquality, Result, not_impl_err};
+use datafusion::common::{JoinType, NullEquality, Result, exec_err, not_impl_err};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 use datafusion::physical_expr::PhysicalExpr;
 
-use super::steps::new_batch;
+use super::steps::{certain, new_batch};
 use super::stream::is_stream;
 
 /// What of a join's rows comes out.
@@ -133,6 +133,12 @@ impl Lookup {
         &self.schema
     }
 
+    fn is_scalar(&self) -> bool {
+        self.keys.is_empty()
+            && matches!(&self.static_plan, LogicalPlan::SubqueryAlias(alias)
+                if alias.alias.table().starts_with("__scalar_sq"))
+    }
+
     /// The plan of the static side.
     pub fn static_plan(&self) -> &LogicalPlan {
         &self.static_plan
@@ -140,6 +146,13 @@ impl Lookup {
 
     /// Takes the static side's rows.
     pub fn load(&mut self, rows: RecordBatch) -> Result<()> {
+        // A scalar subquery became a join, which would make a row for every value.
+        if self.is_scalar() && rows.num_rows() > 1 {
+            return exec_err!(
+                "a subquery that stands for one value gave {}",
+                rows.num_rows()
+            );
+        }
         self.index = Arc::new(Index::new(rows, &self.static_keys, &self.key_types)?);
         Ok(())
     }
@@ -230,7 +243,7 @@ impl Lookup {
         let (of_stream, of_table) = (UInt32Array::from(of_stream), UInt32Array::from(of_table));
         let pairs = self.side_by_side(batch, &of_stream, &of_table, schema)?;
         let mask = filter.evaluate(&pairs)?.into_array(pairs.num_rows())?;
-        let mask = prep_null_mask_filter(mask.as_boolean());
+        let mask = certain(mask.as_boolean());
         let kept = |rows: UInt32Array| -> Vec<u32> {
             let pairs = rows.values().iter().zip(mask.values());
             pairs

@@ -35,10 +35,14 @@ pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<S
             ),
         };
         let path = match &output.sink {
-            SinkOptions::Filesystem(sink) => match &sink.time_pattern {
-                Some(pattern) => format!("{} by {pattern}", sink.path.display()),
-                None => sink.path.display().to_string(),
-            },
+            SinkOptions::Filesystem(sink) => {
+                let pattern = sink.time_pattern.as_deref();
+                let by: Vec<&str> = pattern.into_iter().chain(sink.partition_names()).collect();
+                match by.is_empty() {
+                    true => sink.path.display().to_string(),
+                    false => format!("{} by {}", sink.path.display(), by.join(", ")),
+                }
+            }
             SinkOptions::Stdout(_) => "standard output".to_string(),
             SinkOptions::Preview { .. } => continue,
         };

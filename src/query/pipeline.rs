@@ -68,10 +68,11 @@ impl Ticks {
 impl Pipeline {
     /// Takes a planned query apart. What this engine does not run is an error that says so.
     pub fn new(state: &SessionState, plan: LogicalPlan, sink: &SchemaRef) -> Result<Pipeline> {
+        let selected = plan.schema().fields().len();
         let plan = carry_hidden(plan)?;
         let Some(aggregate) = find_aggregate(&plan).cloned() else {
             check_rows(&plan)?;
-            let plan = forgive_casts(analyze(state, into_sink(plan, sink, true)?)?)?;
+            let plan = forgive_casts(analyze(state, into_sink(plan, sink, selected, true)?)?)?;
             let below = Steps::compile(&optimize(state, &plan)?, state)?;
             return Ok(Pipeline {
                 below,
@@ -79,7 +80,7 @@ impl Pipeline {
             });
         };
         window_key(&aggregate)?;
-        let plan = analyze(state, into_sink(plan, sink, false)?)?;
+        let plan = analyze(state, into_sink(plan, sink, selected, false)?)?;
         let aggregate = find_aggregate(&plan).cloned().unwrap_or(aggregate);
         let (below, windowed) = Windowed::new(state, plan, &aggregate)?;
         Ok(Pipeline {

@@ -1,5 +1,7 @@
 //! A SQL file's statements → one job: the source with its watermark, and a pipeline an INSERT.
 
+mod preview;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -34,7 +36,7 @@ use super::watermark::{WatermarkPlan, expression, watermark};
 pub struct JobPlan {
     /// What is read.
     pub source: SourcePlan,
-    /// What is computed and where it goes, in the order of the file; at least one.
+    /// What is computed and where it goes, in the order of the file, SELECTs last; at least one.
     pub outputs: Vec<Output>,
     /// What the file means, for the checkpoint: see [`compare`](super::compare).
     pub meaning: BTreeMap<String, String>,
@@ -63,10 +65,10 @@ pub struct SourcePlan {
     pub watermark: WatermarkPlan,
 }
 
-/// One INSERT.
+/// One INSERT, or one bare SELECT.
 #[derive(Debug)]
 pub struct Output {
-    /// The sink's name in the SQL.
+    /// The sink's name in the SQL; of a SELECT a name by its place among them: `select_1`.
     pub table: String,
     /// Where its rows go.
     pub sink: SinkOptions,
@@ -110,9 +112,7 @@ impl JobPlan {
         }
         Ok(tasks)
     }
-}
 
-impl JobPlan {
     /// Whether it only shows rows: it writes nothing, and nothing is remembered of it.
     pub fn is_preview(&self) -> bool {
         self.outputs.iter().all(|output| output.sink.is_preview())
@@ -180,7 +180,7 @@ impl<'a> Planner<'a> {
 
     fn plan(mut self) -> Result<JobPlan, Diagnostics> {
         let mut sinks: BTreeMap<String, (&TableDef, SinkOptions)> = BTreeMap::new();
-        let mut inserts = Vec::new();
+        let (mut inserts, mut selects) = (Vec::new(), Vec::new());
         for statement in &self.file.statements {
             match statement {
                 Statement::CreateTable(table) => {
@@ -207,13 +207,7 @@ impl<'a> Planner<'a> {
                     }
                 }
                 Statement::Insert { .. } => inserts.push(statement),
-                Statement::Query { span, .. } => {
-                    let fault = self
-                        .source()
-                        .diagnostic(*span, "the local engine does not run a bare SELECT");
-                    self.faults
-                        .push(fault.with_help("INSERT INTO a table: INSERT INTO ohlc SELECT …"));
-                }
+                Statement::Query { query, span, .. } => selects.push((query, *span)),
             }
         }
         let mut outputs = Vec::new();
@@ -221,6 +215,10 @@ impl<'a> Planner<'a> {
             if let Some(output) = self.output(&sinks, insert) {
                 outputs.push(output);
             }
+        }
+        // Behind the INSERTs: what became of the ticks is counted for the first output.
+        for (number, (query, span)) in (1..).zip(selects) {
+            outputs.extend(self.preview(number, query, span));
         }
         self.finish(outputs)
     }
@@ -373,7 +371,7 @@ impl<'a> Planner<'a> {
         if self.faults.is_empty() && outputs.is_empty() {
             let fault = self.source().diagnostic(
                 whole,
-                "the file has no INSERT INTO, so there is nothing to run",
+                "the file has no INSERT INTO and no SELECT, so there is nothing to run",
             );
             self.faults.push(fault);
         }

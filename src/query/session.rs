@@ -31,6 +31,8 @@ pub fn session() -> SessionState {
     optimizer.enable_topk_dynamic_filter_pushdown = false;
     optimizer.enable_join_dynamic_filter_pushdown = false;
     optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    // As joins they are among the steps that run over a stream's rows.
+    optimizer.enable_physical_uncorrelated_scalar_subquery = false;
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()

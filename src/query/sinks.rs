@@ -82,6 +82,14 @@ pub fn schema(
     (faults.len() == before).then(|| Arc::new(Schema::new(fields.collect::<Vec<_>>())))
 }
 
+/// The columns that a bare SELECT shows.
+pub fn shown_columns(plan: &LogicalPlan) -> SchemaRef {
+    let fields = plan.schema().fields().iter();
+    let shown = fields.filter(|field| field.name() != FRAME);
+    let shown = shown.map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
+    Arc::new(Schema::new(shown.collect::<Vec<_>>()))
+}
+
 /// Files are sorted by their text columns, then by their times, in the order of declaration: by symbol and
 /// window, for candles.
 pub fn sort_columns(schema: &SchemaRef) -> Vec<usize> {
@@ -96,12 +104,25 @@ pub fn sort_columns(schema: &SchemaRef) -> Vec<usize> {
     of(text).chain(of(time)).collect()
 }
 
-/// The query's columns, by position, as the sink's. Hidden columns stay behind, or come last.
-pub fn into_sink(plan: LogicalPlan, sink: &SchemaRef, keep_hidden: bool) -> Result<LogicalPlan> {
+/// The query's columns, by position, as the sink's. Only its first `selected` columns are the SQL's own;
+/// `_timestamp` among them is one of the sink's if there would be one too few without it (a `*` brings it
+/// along). Hidden columns stay behind, or come last.
+pub fn into_sink(
+    plan: LogicalPlan,
+    sink: &SchemaRef,
+    selected: usize,
+    keep_hidden: bool,
+) -> Result<LogicalPlan> {
+    let named = |wanted: &str| {
+        let columns = plan.schema().fields().iter().take(selected);
+        columns.filter(|field| field.name() == wanted).count()
+    };
+    let with_time = selected - named(FRAME) == sink.fields().len();
     let visible: Vec<Expr> = plan
         .schema()
         .iter()
-        .filter(|(_, field)| field.name() != TIMESTAMP && field.name() != FRAME)
+        .take(selected)
+        .filter(|(_, field)| field.name() != FRAME && (with_time || field.name() != TIMESTAMP))
         .map(|(qualifier, field)| Expr::Column(Column::from((qualifier, field))))
         .collect();
     if visible.len() != sink.fields().len() {

@@ -253,12 +253,7 @@ fn filter(batch: RecordBatch, conditions: &[Condition], tally: &mut Tally) -> Re
     let mut wanted: Option<BooleanArray> = None;
     for condition in conditions {
         let mask = condition.predicate.evaluate(&batch)?.into_array(rows)?;
-        let mask = mask.as_boolean();
-        let mask = if mask.null_count() > 0 {
-            prep_null_mask_filter(mask)
-        } else {
-            mask.clone()
-        };
+        let mask = certain(mask.as_boolean());
         if mask.true_count() == rows {
             continue;
         }
@@ -329,6 +324,14 @@ fn unnest(
         })
         .collect::<Result<Vec<_>>>()?;
     new_batch(schema, columns, rows)
+}
+
+/// A condition whose nulls are false.
+pub fn certain(mask: &BooleanArray) -> BooleanArray {
+    match mask.null_count() {
+        0 => mask.clone(),
+        _ => prep_null_mask_filter(mask),
+    }
 }
 
 /// A batch of columns that may be none.

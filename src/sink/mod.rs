@@ -6,9 +6,12 @@
 
 mod console;
 mod file;
+mod json_lines;
 mod layout;
 mod parquet;
+mod partition;
 mod place;
+mod text_table;
 
 use std::path::PathBuf;
 
@@ -100,6 +103,10 @@ pub struct ParquetOptions {
     pub path: PathBuf,
     /// strftime pattern of the partition directory, from the rows' event time (UTC): `date=%Y-%m-%d`.
     pub time_pattern: Option<String>,
+    /// Columns that are directories below that, `a=…/b=…`, and not in the files; not all of them.
+    pub partition_columns: Vec<usize>,
+    /// A file that has grown to this many bytes is closed, and the next one begun; `None`: one file a directory.
+    pub file_bytes: Option<u64>,
     /// Codec.
     pub compression: Compression,
     /// Bytes a row group at most; `None`: the library's default.

@@ -49,6 +49,7 @@ pub fn launch(
     sql: &SqlFile,
     stop: &Arc<AtomicBool>,
     metrics: &IngestMetrics,
+    console: Console,
     on_progress: &mut dyn FnMut(&ProgressReport),
 ) -> Result<Option<Summary>, LaunchError> {
     let plan = JobPlan::new(sql).map_err(LaunchError::Sql)?;
@@ -74,7 +75,7 @@ pub fn launch(
         threads: options.threads,
         micro_batch_frames: MICRO_BATCH_FRAMES,
         checkpoint_dir,
-        console: Console::stdout(),
+        console,
         bounded: options.trigger == Trigger::AvailableNow,
         trigger: match options.trigger {
             Trigger::AvailableNow => Duration::from_secs(1),

@@ -42,7 +42,11 @@ pub fn redirect(plan: &mut JobPlan, folder: &Path) -> Vec<Place> {
             compression: ParquetCompression::Uncompressed,
             row_group_bytes: None,
             time_pattern: files.and_then(|files| files.time_pattern.clone()),
+            // A column that names directories is not in the files, and a case wants to see it.
+            partition_fields: Vec::new(),
+            rolling_bytes: None,
             rolling_interval: None,
+            rolling_inactivity: None,
             filename_prefix: None,
         });
         Place {

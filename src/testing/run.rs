@@ -12,12 +12,11 @@ use super::case::Case;
 use super::output::{self, Place};
 use super::regime::Regime;
 use super::rows::Rows;
-use crate::job::{self, JobSpec, ProgressReport, StartAt, Summary};
+use crate::job::{self, Console, JobSpec, ProgressReport, StartAt, Summary};
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::{NANOS_PER_SECOND, Partition};
 use crate::query::sql::{Diagnostics, SqlFile};
 use crate::query::{FrameColumn, JobPlan};
-use crate::sink::Console;
 use crate::source::replay::ReplayTopic;
 
 /// The wall clock of a run that is stopped before the end of the ticks: nothing is overdue.

@@ -1,5 +1,7 @@
 //! The Parquet table: what readers see at every moment, and after every way a process can end.
 
+mod partitions;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,6 +76,8 @@ impl Table {
             job: "ohlc".to_owned(),
             path: self.path(),
             time_pattern: Some("date=%Y-%m-%d".to_owned()),
+            partition_columns: Vec::new(),
+            file_bytes: None,
             compression: Compression::Zstd,
             row_group_bytes: None,
             filename_prefix: None,

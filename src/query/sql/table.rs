@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::connector::{Connector, FrameFormat};
+use super::connector::{Connector, FrameFormat, check_columns};
 use super::create_table::Body;
 use super::diagnostic::Diagnostic;
 use super::parser::Reader;
@@ -132,6 +132,11 @@ pub(super) fn check(reader: &mut Reader, name: &Ident, body: &Body, connector: O
             plain_columns(reader, body, "a static table", &mut faults);
         }
         _ => {}
+    }
+    if let Some(Connector::FilesystemSink(options)) = connector
+        && !body.is_partial
+    {
+        check_columns(&reader.source, options, &body.columns, &mut faults);
     }
     reader.faults.extend(faults);
 }

@@ -80,10 +80,12 @@ impl Bench {
         let plan = JobPlan::new(&file).map_err(|faults| faults.to_string())?;
         Ok(JobSpec {
             name: "ohlc".to_string(),
+            // A job that only shows rows has none.
+            checkpoint_dir: (!plan.is_preview())
+                .then(|| self.dir.path().join("data/_checkpoints/ohlc")),
             plan,
             threads: regime.threads,
             micro_batch_frames: regime.micro_batch_frames,
-            checkpoint_dir: Some(self.dir.path().join("data/_checkpoints/ohlc")),
             console: Console::stdout(),
             bounded: regime.bounded,
             trigger: Duration::from_millis(20),

@@ -4,5 +4,6 @@ mod cases;
 mod edit;
 pub mod exact;
 pub mod harness;
+mod preview;
 mod property;
 mod refused;

@@ -5,6 +5,7 @@ mod kafka;
 mod static_table;
 mod stdout;
 
+pub(super) use filesystem::check_columns;
 pub use filesystem::{FilesystemSinkOptions, ParquetCompression};
 pub use kafka::{BadData, FrameFormat, KafkaSourceOptions, ReadMode, SaslOptions, SourceOffset};
 pub use static_table::{StaticFormat, StaticTableOptions};
@@ -13,7 +14,7 @@ pub use stdout::{DecimalEncoding, StdoutSinkOptions, TimestampFormat};
 use super::options::Options;
 use super::parser::Reader;
 
-/// Connectors that Arroyo has; the local engine runs two of them.
+/// Connectors that Arroyo has; the local engine runs three of them.
 const KNOWN_CONNECTORS: [&str; 21] = [
     "blackhole",
     "confluent",
@@ -109,7 +110,7 @@ pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Con
                     unknown,
                     known,
                     Some(
-                        "the local engine runs 'kafka' (source) and 'filesystem' (source and sink)"
+                        "the local engine runs 'kafka' (source), 'filesystem' (source and sink) and 'stdout' (sink)"
                             .to_owned(),
                     ),
                 );
@@ -142,7 +143,7 @@ fn not_run(reader: &mut Reader, at: datafusion::sql::sqlparser::tokenizer::Span,
         .source
         .diagnostic(at, format!("the local engine does not run {what}"))
         .with_help(
-            "it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem' sinks",
+            "it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem' and 'stdout' sinks",
         );
     reader.faults.push(fault);
 }

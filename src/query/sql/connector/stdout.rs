@@ -53,7 +53,14 @@ pub(super) fn sink(reader: &mut Reader, mut options: Options) -> Option<StdoutSi
     if options.has("type") {
         options.choice(reader, "type", &[("sink", ())]);
     }
-    options.choice(reader, "format", &[("json", ())]);
+    if let Some(format) = options.required_text(reader, "format")
+        && format.value != "json"
+    {
+        let fault = reader
+            .source
+            .diagnostic(format.span, "the local engine prints JSON only");
+        reader.faults.push(fault.with_help("it is 'json'"));
+    }
     let timestamps = options.choice(
         reader,
         "json.timestamp_format",

@@ -14,4 +14,5 @@ mod sink;
 mod source;
 mod submit;
 mod support;
+mod testing;
 mod tidy;

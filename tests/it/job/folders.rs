@@ -6,7 +6,7 @@ use expect_test::expect;
 use stockpulse::model::{Epoch, Exit};
 use stockpulse::source::replay::ReplayTopic;
 
-use super::cases::noon;
+use super::harness::noon;
 use super::exact::OHLC;
 use super::harness::{Bench, Regime, frame_of, listing, read_rows};
 

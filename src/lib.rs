@@ -21,6 +21,7 @@
 //! | [`api`] | HTTP |
 //! | [`broker`] | the embedded broker for demo and tests |
 //! | [`demo`] | the whole pipeline in one process |
+//! | [`testing`] | a user's own tests for their SQL |
 //! | [`bench`] | how fast the job is beside a bare consumer |
 //!
 //! [`bench`]: mod@bench
@@ -47,3 +48,4 @@ pub mod bench;
 pub mod broker;
 pub mod candles;
 pub mod demo;
+pub mod testing;

@@ -1,4 +1,4 @@
-//! `stockpulse`: the demo, the reader of candles, the benchmark.
+//! `stockpulse`: the demo, the reader of candles, the tests of SQL, the benchmark.
 
 use std::process::ExitCode;
 
@@ -15,11 +15,14 @@ fn main() -> ExitCode {
     match (&args.command, args.verbose) {
         // Its terminal shows where things are and a status line.
         (StockpulseCommand::Demo(_), false) => log::init_logging_at("warn"),
+        // Nor do tests log what the job says of every run.
+        (StockpulseCommand::Test(_), false) => log::init_logging_at("error"),
         (_, verbose) => log::init_logging(verbose),
     }
     match args.command {
         StockpulseCommand::Demo(demo) => stockpulse::demo::run(&demo),
         StockpulseCommand::Read(read) => stockpulse::candles::read(&read),
+        StockpulseCommand::Test(test) => stockpulse::testing::run(&test),
         StockpulseCommand::Bench(bench) => stockpulse::bench::run(&bench),
     }
 }

@@ -16,3 +16,4 @@ pub mod log;
 pub mod producer;
 pub mod secret;
 pub mod stockpulse;
+pub mod testing;

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::bench::BenchArgs;
 use super::demo::DemoArgs;
 use super::instant::parse_instant;
+use super::testing::TestArgs;
 
 /// Live market ticks to exact candles, with SQL.
 #[derive(Debug, Clone, Parser)]
@@ -34,6 +35,13 @@ pub enum StockpulseCommand {
     /// Rows are ordered by symbol and window_start; times are UTC. Only the files that can hold
     /// what is asked for are read.
     Read(ReadArgs),
+    /// Test a SQL file: ticks in, expected rows out
+    ///
+    /// A case is a folder with a SQL file (job.sql), ticks (ticks.ndjson, a frame a line as the feed sends
+    /// it) and the expected rows (expected.TABLE.csv, which --update writes). The job runs in this process,
+    /// without Kafka and into a temporary folder, under every regime: in batches of one, on several
+    /// threads and partitions, stopped and started again. The rows must always be the same.
+    Test(TestArgs),
     /// Measure the ingest job beside a bare consumer, on a generated topic
     ///
     /// Needs a running Kafka and room on its disk: 10 M ticks are about 860 MB before compression.

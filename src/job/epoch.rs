@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::lane::{LaneStart, Shared};
 use super::worker::{ClosedTables, Note};
 use super::workers::{Workers, gone};
-use super::{JobError, JobSpec, ProgressReport, Summary, start};
+use super::{Clock, JobError, JobSpec, ProgressReport, Summary, start};
 use crate::checkpoint::{Checkpoint, CheckpointStore, PartitionState};
 use crate::model::{Counts, Partition, Watermark, Window};
 use crate::query::{Table, Tasks};
@@ -31,7 +31,7 @@ pub struct Coordinator<'a> {
     budget: Option<u64>,
     threads: usize,
     stop: Arc<std::sync::atomic::AtomicBool>,
-    clock: fn() -> i64,
+    clock: Clock,
     metrics: crate::metrics::ingest::IngestMetrics,
     shared: Arc<Shared>,
     /// `None`: nothing is committed.

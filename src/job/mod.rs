@@ -70,8 +70,8 @@ pub struct JobSpec {
     pub max_future_skew: Duration,
     /// Set it to end the job after a last commit.
     pub stop: Arc<AtomicBool>,
-    /// Wall clock, nanoseconds since 1970 UTC.
-    pub clock: fn() -> i64,
+    /// Wall clock: [`wall_clock`], or a test's own.
+    pub clock: Clock,
     /// What it counts.
     pub metrics: IngestMetrics,
 }
@@ -96,6 +96,9 @@ pub struct Summary {
     /// Whether it only showed rows: the next run begins anew.
     pub is_preview: bool,
 }
+
+/// Gives the time, nanoseconds since 1970 UTC.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// The system's wall clock, nanoseconds since 1970 UTC.
 pub fn wall_clock() -> i64 {

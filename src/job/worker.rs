@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
-use super::JobError;
 use super::lane::{Lane, Shared};
+use super::{Clock, JobError};
 use crate::checkpoint::{PartitionState, ReplayPoint};
 use crate::model::{Counts, NANOS_PER_MILLI, Partition, Watermark, Window};
 use crate::query::Table;
@@ -133,8 +133,8 @@ pub struct Worker {
     pub members: BTreeMap<Partition, Member>,
     /// The job.
     pub shared: Arc<Shared>,
-    /// Wall clock, nanoseconds since 1970 UTC.
-    pub clock: fn() -> i64,
+    /// Wall clock.
+    pub clock: Clock,
     /// Frames to read until the next epoch; `None`: no limit.
     pub budget: Option<u64>,
 }
@@ -235,7 +235,7 @@ impl Worker {
             .budget
             .map_or(POLL_FRAMES, |left| left.min(POLL_FRAMES as u64) as usize);
         let members = &mut self.members;
-        let clock = self.clock;
+        let clock = &self.clock;
         let mut failed = None;
         let frames = self.source.poll(limit, POLL_TIMEOUT, &mut |event| {
             if failed.is_none()
@@ -326,7 +326,7 @@ impl Worker {
 fn take(
     members: &mut BTreeMap<Partition, Member>,
     event: Event<'_>,
-    clock: fn() -> i64,
+    clock: &Clock,
 ) -> Result<(), JobError> {
     match event {
         Event::Frame(frame) => {

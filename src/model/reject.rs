@@ -100,6 +100,23 @@ impl Counts {
         }
     }
 
+    /// Those above 0 by name; refusals by their reason's label.
+    pub fn by_name(&self) -> std::collections::BTreeMap<&'static str, u64> {
+        let fates = [
+            ("read", self.read),
+            ("in_windows", self.in_windows),
+            ("filtered", self.filtered),
+            ("late", self.late),
+        ];
+        let rejected = self.rejected.iter();
+        let rejected = rejected.map(|(reason, &ticks)| (reason.label(), ticks));
+        fates
+            .into_iter()
+            .chain(rejected)
+            .filter(|(_, ticks)| *ticks > 0)
+            .collect()
+    }
+
     /// Whether every tick read is accounted for.
     pub fn balanced(&self) -> bool {
         self.read == self.in_windows + self.filtered + self.late + self.rejected()

@@ -68,13 +68,12 @@ pub fn window_key(aggregate: &Aggregate) -> Result<(usize, Windows)> {
 /// The function by which a group key cuts time into pieces without being a window.
 fn cut_time(key: &Expr) -> Option<&'static str> {
     let names = ["date_trunc", "date_bin", "date_part"];
-    let found = names.into_iter().find(|name| {
+    names.into_iter().find(|name| {
         key.exists(|expr| {
             Ok(matches!(expr, Expr::ScalarFunction(call) if call.func.name() == *name))
         })
         .unwrap_or(false)
-    });
-    found
+    })
 }
 
 /// The aggregate's output columns under names of our own; the plan above finds them by position.

@@ -185,15 +185,15 @@ fn value(value: &ArrayRef) -> Result<String, SinkError> {
     })
 }
 
-/// `%` and two hexadecimal digits for what cannot stand in a name, or what readers take for something else.
-/// Deliberately not `:`, though Hive escapes it: DataFusion then finds nothing by the value.
+/// `%` and two hexadecimal digits for what cannot stand in a name, and for what the object store of
+/// DataFusion escapes: for `WHERE symbol = 'a~b'` DataFusion looks in `symbol=a%7Eb` and nowhere else.
+/// Deliberately not `:`, `=` and `'`, though Hive escapes them: it would look in `symbol=BINANCE:BTCUSDT`.
 fn escaped(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
-            '"' | '#' | '%' | '\'' | '*' | '/' | '=' | '?' | '\\' | '{' | '[' | ']' | '^' => {
-                percent(letter, &mut name);
-            }
+            '/' | '\\' | '%' | '"' | '#' | '*' | '?' | '^' | '`' | '|' | '~' | '<' | '>' | '['
+            | ']' | '{' | '}' => percent(letter, &mut name),
             letter if letter.is_control() => percent(letter, &mut name),
             letter => name.push(letter),
         }

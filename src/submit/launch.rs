@@ -122,7 +122,7 @@ pub fn launch(
         fail_on_data_loss: options.fail_on_data_loss,
         max_future_skew: options.max_future_skew,
         stop: Arc::clone(stop),
-        clock: job::wall_clock,
+        clock: Arc::new(job::wall_clock),
         metrics: metrics.clone(),
     };
     Ok(Some(job::run(spec, &topic, on_progress)?))

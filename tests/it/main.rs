@@ -15,4 +15,5 @@ mod sink;
 mod source;
 mod submit;
 mod support;
+mod testing;
 mod tidy;

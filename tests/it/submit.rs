@@ -176,11 +176,11 @@ fn a_file_that_is_missing_or_refused_ends_with_3() {
         &["job.sql"],
         3,
         expect![[r#"
-        error: job.sql:1:43: unknown connector 'default'
-          1 | CREATE TABLE t (a TEXT) WITH (connector = '{{ WHAT | default }}')
-            |                                           ^^^^^^^^^^^^^^^^^^^^^^
-          help: the local engine runs 'kafka' (source) and 'filesystem' (sink)
-    "#]],
+            error: job.sql:1:43: unknown connector 'default'
+              1 | CREATE TABLE t (a TEXT) WITH (connector = '{{ WHAT | default }}')
+                |                                           ^^^^^^^^^^^^^^^^^^^^^^
+              help: the local engine runs 'kafka' (source), 'filesystem' (source and sink) and 'stdout' (sink)
+        "#]],
     );
     let empty = Shell::new()
         .with_file("job.sql", "-- nothing yet\n")

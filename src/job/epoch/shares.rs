@@ -51,7 +51,7 @@ impl Coordinator<'_> {
                     members: members.collect::<Result<_, JobError>>()?,
                     source: topic.open(&offsets)?,
                     shared: Arc::clone(&self.shared),
-                    clock: self.clock,
+                    clock: Arc::clone(&self.clock),
                     budget: self
                         .budget_per_partition(starts.len())
                         .map(|each| each * offsets.0.len() as u64),

@@ -136,7 +136,7 @@ pub(super) fn check(reader: &mut Reader, name: &Ident, body: &Body, connector: O
     if let Some(Connector::FilesystemSink(options)) = connector
         && !body.is_partial
     {
-        check_columns(&reader.source, options, &body.columns, &mut faults);
+        check_columns(reader.source, options, &body.columns, &mut faults);
     }
     reader.faults.extend(faults);
 }

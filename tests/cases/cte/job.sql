@@ -24,10 +24,10 @@ CREATE TABLE highs (
 ) WITH (
     connector = 'filesystem',
     type = 'sink',
-    path = '{{ CANDLES_PATH }}',
+    path = 'data/ohlc',
     format = 'parquet',
     'partitioning.time_pattern' = 'date=%Y-%m-%d',
-    'rolling_policy.interval' = interval '{{ COMMIT_INTERVAL | 1 second }}'
+    'rolling_policy.interval' = interval '1 second'
 );
 
 INSERT INTO highs

@@ -17,10 +17,10 @@ CREATE TABLE lengths (
 ) WITH (
     connector = 'filesystem',
     type = 'sink',
-    path = '{{ CANDLES_PATH }}',
+    path = 'data/ohlc',
     format = 'parquet',
     'partitioning.time_pattern' = 'date=%Y-%m-%d',
-    'rolling_policy.interval' = interval '{{ COMMIT_INTERVAL | 1 second }}'
+    'rolling_policy.interval' = interval '1 second'
 );
 
 INSERT INTO lengths

@@ -23,10 +23,10 @@ CREATE TABLE minutes (
 ) WITH (
     connector = 'filesystem',
     type = 'sink',
-    path = '{{ CANDLES_PATH }}',
+    path = 'data/ohlc',
     format = 'parquet',
     'partitioning.time_pattern' = 'date=%Y-%m-%d',
-    'rolling_policy.interval' = interval '{{ COMMIT_INTERVAL | 1 second }}'
+    'rolling_policy.interval' = interval '1 second'
 );
 
 CREATE TABLE fives (
@@ -36,10 +36,10 @@ CREATE TABLE fives (
 ) WITH (
     connector = 'filesystem',
     type = 'sink',
-    path = '{{ CANDLES_PATH }}_5m',
+    path = 'data/ohlc_5m',
     format = 'parquet',
     'partitioning.time_pattern' = 'date=%Y-%m-%d',
-    'rolling_policy.interval' = interval '{{ COMMIT_INTERVAL | 1 second }}'
+    'rolling_policy.interval' = interval '1 second'
 );
 
 CREATE VIEW ticks AS

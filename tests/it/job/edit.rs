@@ -7,9 +7,8 @@ use stockpulse::job::{JobError, Summary};
 use stockpulse::model::Exit;
 use stockpulse::source::replay::{ReplayFrame, ReplayTopic};
 
-use super::cases::{long_before, noon};
 use super::exact::OHLC;
-use super::harness::{Bench, Regime, counts, listing, read_rows};
+use super::harness::{Bench, Regime, counts, listing, long_before, noon, read_rows};
 
 /// 2026-08-01T10:00:00Z, milliseconds.
 const START_MS: i64 = 1_785_578_400_000;

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
-use datafusion::arrow::datatypes::{Float64Type, Int64Type, TimestampNanosecondType};
+use datafusion::arrow::array::RecordBatch;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use stockpulse::job::{
     JobError, JobSpec, MICRO_BATCH_FRAMES, ProgressReport, StartAt, Summary, wall_clock,
@@ -19,6 +18,17 @@ use stockpulse::query::sql::SqlFile;
 use stockpulse::sink::Console;
 use stockpulse::source::Topic;
 use stockpulse::source::replay::{ReplayFrame, ReplayTopic};
+use stockpulse::testing::row_text;
+
+/// The clock of a run that ends a test: 2026-08-01T12:00:00Z.
+pub fn noon() -> i64 {
+    1_785_585_600 * 1_000_000_000
+}
+
+/// The clock of a run that is stopped in the middle: nothing is overdue.
+pub fn long_before() -> i64 {
+    1_767_225_600 * 1_000_000_000
+}
 
 /// How one run is cut.
 #[derive(Debug, Clone)]
@@ -84,7 +94,7 @@ impl Bench {
             fail_on_data_loss: true,
             max_future_skew: Duration::from_secs(600),
             stop: Arc::new(AtomicBool::new(false)),
-            clock,
+            clock: Arc::new(clock),
             metrics: IngestMetrics::default(),
         })
     }
@@ -147,33 +157,8 @@ pub fn read_rows(table: &Path, query: &str) -> Vec<String> {
     });
     batches
         .iter()
-        .flat_map(|batch| (0..batch.num_rows()).map(|row| row_text(batch, row)))
+        .flat_map(|batch| (0..batch.num_rows()).map(|row| row_text(batch, row).unwrap()))
         .collect()
-}
-
-fn row_text(batch: &RecordBatch, row: usize) -> String {
-    let cell = |column: &dyn Array| {
-        if column.is_null(row) {
-            return "null".to_string();
-        }
-        if let Some(floats) = column.as_primitive_opt::<Float64Type>() {
-            return format!("{:?}", floats.value(row));
-        }
-        if let Some(ints) = column.as_primitive_opt::<Int64Type>() {
-            return ints.value(row).to_string();
-        }
-        if let Some(times) = column.as_primitive_opt::<TimestampNanosecondType>() {
-            let time = chrono::DateTime::from_timestamp_nanos(times.value(row));
-            return time.format("%Y-%m-%dT%H:%M:%S%.fZ").to_string();
-        }
-        datafusion::arrow::util::display::array_value_to_string(column, row).unwrap()
-    };
-    batch
-        .columns()
-        .iter()
-        .map(|column| cell(column.as_ref()))
-        .collect::<Vec<_>>()
-        .join(",")
 }
 
 /// The recorded frames, in the order of the exchange.
@@ -233,35 +218,13 @@ pub fn assert_recorded_candles(rows: &[String], what: &str) {
     }
 }
 
-/// Folders and files below `root`, relative, sorted.
+/// Files at and below `root`, relative, sorted.
 pub fn listing(root: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders = vec![root.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => folders.push(path),
-                false => found.push(path.strip_prefix(root).unwrap().display().to_string()),
-            }
-        }
-    }
-    found.sort();
-    found
+    stockpulse::testing::files_below(root).unwrap()
 }
 
 /// Counts of a run by name, for a comparison.
 pub fn counts(summary: &Summary) -> BTreeMap<&'static str, u64> {
     assert!(summary.counts.balanced(), "{:?}", summary.counts);
-    let mut counts = BTreeMap::from([
-        ("read", summary.counts.read),
-        ("in_windows", summary.counts.in_windows),
-        ("filtered", summary.counts.filtered),
-        ("late", summary.counts.late),
-    ]);
-    for (reason, &ticks) in &summary.counts.rejected {
-        counts.insert(reason.label(), ticks);
-    }
-    counts.retain(|_, ticks| *ticks > 0);
-    counts
+    summary.counts.by_name()
 }

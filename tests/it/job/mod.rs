@@ -3,6 +3,7 @@
 mod cases;
 mod edit;
 pub mod exact;
+mod folders;
 mod fuzz;
 pub mod harness;
 mod preview;

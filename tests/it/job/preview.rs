@@ -7,9 +7,8 @@ use expect_test::{Expect, expect};
 use stockpulse::job::{Console, JobError, Summary};
 use stockpulse::source::replay::{ReplayFrame, ReplayTopic};
 
-use super::cases::{long_before, noon};
 use super::exact::OHLC;
-use super::harness::{Bench, Regime, listing};
+use super::harness::{Bench, Regime, listing, long_before, noon};
 
 /// 2026-08-01T10:00:00Z, milliseconds.
 const START_MS: i64 = 1_785_578_400_000;

@@ -6,9 +6,8 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 use stockpulse::source::replay::{ReplayFrame, ReplayTopic};
 
-use super::cases::{long_before, noon};
 use super::exact::OHLC;
-use super::harness::{Bench, Regime, counts};
+use super::harness::{Bench, Regime, counts, long_before, noon};
 
 /// 2026-08-01T10:00:00Z, milliseconds.
 const START_MS: i64 = 1_785_578_400_000;

@@ -1,5 +1,8 @@
 //! Partition directories by columns and by each row's time, and files of a size: what DataFusion reads back.
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+
 use super::*;
 
 /// Rows with a time each, in minutes after midnight, and what their symbols are.
@@ -74,7 +77,7 @@ async fn columns_are_directories_below_that_of_the_time() {
     expect![[r#"
         date=2019-09-30/symbol=BINANCE:BTCUSDT/ohlc-0000000001-000.parquet
         date=2019-10-01/symbol=../ohlc-0000000001-001.parquet
-        date=2019-10-01/symbol=50%25 of x%3Dy/ohlc-0000000001-002.parquet
+        date=2019-10-01/symbol=50%25 of x=y/ohlc-0000000001-002.parquet
         date=2019-10-01/symbol=A%2FB%5CC/ohlc-0000000001-003.parquet
         date=2019-10-01/symbol=BINANCE:BTCUSDT/ohlc-0000000001-004.parquet
         date=2019-10-01/symbol=__HIVE_DEFAULT_PARTITION__/ohlc-0000000001-005.parquet
@@ -114,6 +117,44 @@ async fn columns_are_directories_below_that_of_the_time() {
         +---------------------+-------+--------+------------+-----------------+
     "#]]
     .assert_eq(&query(&table, one).await);
+}
+
+/// For a filter DataFusion looks in the folder of that name only, unless the value has a letter that it would
+/// escape itself: so every value must be where it looks.
+#[tokio::test]
+async fn every_letter_is_found_by_its_value() {
+    let table = Table::new();
+    let letters = (1..=127).map(char::from).chain(['é', '\u{a0}', '→', '🦀']);
+    let values: Vec<String> = letters
+        .flat_map(|letter| [format!("a{letter}b"), format!("{letter}")])
+        .collect();
+    let rows: Vec<_> = values
+        .iter()
+        .map(|value| (0, Some(value.as_str())))
+        .collect();
+    write(&table, by_symbol(&table), vec![timed(&rows)]);
+    let context = SessionContext::new();
+    let create = format!(
+        "CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '{}/'",
+        table.path().display()
+    );
+    context.sql(&create).await.unwrap().collect().await.unwrap();
+    let mut lost = Vec::new();
+    for (row, value) in values.iter().enumerate() {
+        let sql = format!(
+            "SELECT trades FROM t WHERE symbol = '{}' AND date = '2019-10-01'",
+            value.replace('\'', "''")
+        );
+        let found = context.sql(&sql).await.unwrap().collect().await.unwrap();
+        let found: Vec<i64> = found
+            .iter()
+            .flat_map(|rows| rows.column(0).as_primitive::<Int64Type>().values().to_vec())
+            .collect();
+        if found != [row as i64] {
+            lost.push((value, found));
+        }
+    }
+    assert!(lost.is_empty(), "{lost:?}");
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ fn a_reader_that_goes_away_ends_the_job_well() {
     drop(pipe);
     // It notices when it next has something to print.
     let frame = r#"{"type":"trade","data":[{"s":"A","p":1,"t":1575526980000,"v":1}]}"#;
-    broker.produce([(0, frame.as_bytes())].into_iter());
+    broker.produce([(0, frame.as_bytes())]);
     let mut stderr = String::new();
     child
         .stderr

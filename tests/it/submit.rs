@@ -147,7 +147,7 @@ fn a_wrong_command_line_ends_with_2() {
         &["job.sql", "--master", "arroyo://localhost:5115"],
         2,
         expect![[r#"
-            error: --master arroyo://localhost:5115: submitting to Arroyo is not there yet; use local[*]
+            error: --master arroyo://localhost:5115: submitting to Arroyo is not there yet; create a pipeline with this file in the cluster's own console, or use local[*]
 
             for more information, try '--help'
         "#]],

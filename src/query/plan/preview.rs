@@ -2,7 +2,12 @@
 
 use datafusion::sql::sqlparser::ast;
 
-use super::{Output, Pipeline, Planner, SinkOptions, Span, determinism, recover, sinks};
+use super::Output;
+use super::planner::Planner;
+use crate::query::pipeline::Pipeline;
+use crate::query::sinks::{self, SinkOptions};
+use crate::query::sql::Span;
+use crate::query::{determinism, recover};
 
 impl Planner<'_> {
     /// The output of the SELECT with this number among the file's: its columns are the query's own.

@@ -6,8 +6,8 @@ use expect_test::expect;
 use stockpulse::model::{Epoch, Exit};
 use stockpulse::source::replay::ReplayTopic;
 
-use super::harness::noon;
 use super::exact::OHLC;
+use super::harness::noon;
 use super::harness::{Bench, Regime, frame_of, listing, read_rows};
 
 const FORMAT: &str = "    format = 'parquet',\n";

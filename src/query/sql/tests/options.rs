@@ -182,16 +182,24 @@ fn columns_that_are_directories() {
             "'partitioning.fields' = ['symbol', symbol]",
         ),
         expect![[r#"
-            job.sql:3:58: option 'partitioning.fields' names "symbol" twice
+            job.sql:3:48: option 'partitioning.fields' names "symbol" twice
               3 | path = 'x', 'partitioning.fields' = ['symbol', symbol])
-                |                                                          ^^^^^^"#]],
+                |                                                ^^^^^^"#]],
     );
     check_faults(
         &columns_by(
             "symbol TEXT, c DOUBLE",
             "'partitioning.fields' = [symbl, c]",
         ),
-        expect![[r#""#]],
+        expect![[r#"
+            job.sql:3:38: the table has no column "symbl"
+              3 | path = 'x', 'partitioning.fields' = [symbl, c])
+                |                                      ^^^^^
+              help: did you mean "symbol"?
+            job.sql:3:45: "c" is DOUBLE, which cannot name a directory
+              3 | path = 'x', 'partitioning.fields' = [symbl, c])
+                |                                             ^
+              help: it is text, a whole number, BOOLEAN, DATE, TIMESTAMP or DECIMAL"#]],
     );
     check_faults(
         &columns_by(

@@ -36,6 +36,8 @@ pub enum StartAt {
     Earliest,
     /// With what comes next.
     Latest,
+    /// Where the consumer group stands; with what is retained of a partition that it does not know.
+    Group,
     /// Per partition an offset, or -2 (earliest), or -1 (latest); every partition must be named.
     Offsets(BTreeMap<Partition, i64>),
 }
@@ -128,6 +130,9 @@ pub fn run(
     let tasks = spec.plan.load().map_err(JobError::Failed)?;
     let sinks = start::open_sinks(&spec, checkpoint.as_ref())?;
     let bounds = topic.bounds()?;
+    if checkpoint.is_none() && spec.start == StartAt::Group {
+        spec.start = start::of_group(topic, &bounds)?;
+    }
     let starts = start::starts(&spec, topic.name(), checkpoint.as_ref(), &bounds)?;
     epoch::Coordinator::new(spec, store.as_mut(), sinks, checkpoint, tasks).run(
         topic,

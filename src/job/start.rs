@@ -11,7 +11,7 @@ use crate::model::{Partition, Watermark};
 use crate::query::sql::{DecimalEncoding, FilesystemSinkOptions, TimestampFormat};
 use crate::query::{Change, JobPlan, Output, SinkOptions, compare};
 use crate::sink::{Compression, ConsoleSink, ParquetOptions, ParquetSink, PrintFormat, Sink};
-use crate::source::Bounds;
+use crate::source::{Bounds, Topic};
 
 /// Refuses a checkpoint of another query; says what an edited one does.
 pub fn check_meaning(spec: &JobSpec, checkpoint: &Checkpoint) -> Result<(), JobError> {
@@ -104,10 +104,25 @@ fn fresh(offset: i64) -> LaneStart {
     }
 }
 
+/// Where the consumer group stands, as offsets of every partition.
+pub fn of_group(
+    topic: &dyn Topic,
+    bounds: &BTreeMap<Partition, Bounds>,
+) -> Result<StartAt, JobError> {
+    let committed = topic.group_offsets()?;
+    let offsets = bounds.iter().map(|(&partition, bounds)| {
+        let known = committed.0.get(&partition);
+        (partition, known.copied().unwrap_or(bounds.low))
+    });
+    Ok(StartAt::Offsets(offsets.collect()))
+}
+
 fn first_offset(spec: &JobSpec, partition: Partition, bounds: Bounds) -> Result<i64, JobError> {
     match &spec.start {
         StartAt::Earliest => Ok(bounds.low),
         StartAt::Latest => Ok(bounds.high),
+        // Resolved before; without a known offset it is where the topic begins.
+        StartAt::Group => Ok(bounds.low),
         StartAt::Offsets(offsets) => match offsets.get(&partition) {
             Some(-2) => Ok(bounds.low),
             Some(-1) => Ok(bounds.high),

@@ -59,8 +59,11 @@ pub trait Topic: Send + Sync {
     fn bounds(&self) -> Result<BTreeMap<Partition, Bounds>, SourceError>;
     /// Reads the partitions of `start`, each from its offset.
     fn open(&self, start: &Offsets) -> Result<Box<dyn Source>, SourceError>;
-    /// Tells the consumer group where we are, for Kafka's own tools; best effort, never read back.
+    /// Tells the consumer group where we are, for Kafka's own tools; best effort. It is read back only
+    /// where a job without a checkpoint is told to begin there.
     fn commit(&self, offsets: &Offsets);
+    /// Where the consumer group stands, of the partitions where it stands anywhere.
+    fn group_offsets(&self) -> Result<Offsets, SourceError>;
 }
 
 /// A reader of some partitions; owned by one thread.

@@ -136,6 +136,10 @@ impl Topic for ReplayTopic {
     fn commit(&self, offsets: &Offsets) {
         self.shared.state().committed = offsets.clone();
     }
+
+    fn group_offsets(&self) -> Result<Offsets, SourceError> {
+        Ok(self.shared.state().committed.clone())
+    }
 }
 
 struct Place {

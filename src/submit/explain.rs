@@ -179,6 +179,7 @@ fn begins(start: &StartAt) -> String {
     let at = match start {
         StartAt::Earliest => "with the earliest message".to_owned(),
         StartAt::Latest => "after the latest message".to_owned(),
+        StartAt::Group => "where the consumer group stands".to_owned(),
         StartAt::Offsets(offsets) => {
             let offsets = offsets.iter().map(|(partition, offset)| match *offset {
                 StartingOffsets::EARLIEST => format!("{partition} earliest"),

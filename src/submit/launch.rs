@@ -139,6 +139,7 @@ fn start_at(
         (Some(StartingOffsets::Latest), _) | (None, Some(SourceOffset::Latest)) => {
             Ok(StartAt::Latest)
         }
+        (None, Some(SourceOffset::Group)) => Ok(StartAt::Group),
         (None, _) => Ok(StartAt::Earliest),
         (Some(StartingOffsets::Map(topics)), _) => match topics.get(topic) {
             Some(offsets) => Ok(StartAt::Offsets(offsets.clone())),

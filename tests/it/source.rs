@@ -397,6 +397,16 @@ fn the_group_is_told_the_newest_offsets() {
         .map(|element| element.offset())
         .collect();
     assert_eq!(told, [Offset::Offset(10), Offset::Offset(0)]);
+    assert_eq!(
+        broker.topic().group_offsets().unwrap(),
+        offsets(&[(0, 10), (1, 0)])
+    );
+}
+
+#[test]
+fn a_group_that_has_told_nothing_stands_nowhere() {
+    let broker = Broker::with_topic(2);
+    assert_eq!(broker.topic().group_offsets().unwrap(), offsets(&[]));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::reports::Reports;
 use super::verdict::{Verdict, judge};
-use crate::model::Partition;
+use crate::model::{Offsets, Partition};
 use crate::source::{Bounds, SourceError};
 
 /// How long one attempt may take; after it `stop` is asked again.
@@ -79,6 +79,30 @@ impl Asking<'_> {
                 (*partition, Bounds { low, high })
             });
             Ok(bounds.collect())
+        })
+    }
+
+    /// Where the consumer group stands in each of `partitions` that it has committed for; `None`:
+    /// `stop` said so.
+    pub(super) fn committed(
+        &self,
+        partitions: &[Partition],
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Offsets>, SourceError> {
+        self.until_answered(stop, || {
+            let mut asked = TopicPartitionList::with_capacity(partitions.len());
+            for &partition in partitions {
+                asked.add_partition(self.topic, partition);
+            }
+            let answer = self.client.committed_offsets(asked, ATTEMPT)?;
+            let mut offsets = Offsets::default();
+            for element in answer.elements() {
+                element.error()?;
+                if let Offset::Offset(offset) = element.offset() {
+                    offsets.0.insert(element.partition(), offset);
+                }
+            }
+            Ok(offsets)
         })
     }
 

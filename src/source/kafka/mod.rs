@@ -178,6 +178,12 @@ impl Topic for KafkaTopic {
         Ok(Box::new(source))
     }
 
+    fn group_offsets(&self) -> Result<Offsets, SourceError> {
+        let partitions = self.partitions()?;
+        let committed = self.asking().committed(&partitions, &|| false)?;
+        Ok(committed.expect("nothing asked it to stop"))
+    }
+
     /// Sent in the background; the last one is waited for when the topic is dropped, some seconds
     /// at the most.
     fn commit(&self, offsets: &Offsets) {

@@ -1,5 +1,6 @@
 //! The job over frames in memory: exact candles under every regime.
 
+mod begin;
 mod cases;
 mod edit;
 pub mod exact;

@@ -51,6 +51,9 @@ impl SinkOptions {
     }
 }
 
+/// What the names of hidden columns begin with behind the columns of a row without a window.
+pub const ROW: &str = "__row";
+
 /// The columns of a sink. `columns` is the INSERT's own list, which must name them all in order.
 pub fn schema(
     source: &SourceText,
@@ -147,7 +150,8 @@ pub fn into_sink(
             match plan.schema().iter().find(|(_, field)| field.name() == name) {
                 Some((qualifier, field)) => {
                     let column = Expr::Column(Column::from((qualifier, field)));
-                    exprs.push(column.alias(name));
+                    // Under a name of its own: the SQL may select _timestamp too.
+                    exprs.push(column.alias(format!("{ROW}{name}")));
                 }
                 None => return plan_err!("the query's rows do not come from a stream"),
             }

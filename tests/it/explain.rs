@@ -266,29 +266,19 @@ fn the_main_job_is_explained() {
                 Projection: ticks.symbol AS __c0, ticks.price AS __c1, ticks._timestamp AS __c2, ticks.volume AS
                     __c3, ticks._timestamp AS _timestamp, ticks.__frame AS __frame
                   SubqueryAlias: ticks
-                    Projection: __datafusion_extracted_10 AS symbol, __datafusion_extracted_11 AS price,
-                        __datafusion_extracted_12 AS volume,
-                        TRY_CAST(to_timestamp_millis(__datafusion_extracted_13) AS Timestamp(ns)) AS _timestamp,
-                        raw_ticks.__frame
-                      Filter: __datafusion_extracted_3 IS NOT NULL AND __datafusion_extracted_4 IS NOT NULL AND
-                          __datafusion_extracted_5 IS NOT NULL
-                        Projection: get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("s")) AS
-                            __datafusion_extracted_3, get_field(__unnest_placeholder(raw_ticks.data,depth=1),
-                            Utf8("p")) AS __datafusion_extracted_4,
-                            get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("t")) AS
-                            __datafusion_extracted_5, raw_ticks.__frame,
-                            get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("s")) AS
-                            __datafusion_extracted_10, get_field(__unnest_placeholder(raw_ticks.data,depth=1),
-                            Utf8("p")) AS __datafusion_extracted_11,
-                            get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("v")) AS
-                            __datafusion_extracted_12, get_field(__unnest_placeholder(raw_ticks.data,depth=1),
-                            Utf8("t")) AS __datafusion_extracted_13
-                          Unnest: lists[__unnest_placeholder(raw_ticks.data)|depth=1] structs[]
-                            Projection: raw_ticks.data AS __unnest_placeholder(raw_ticks.data),
-                                raw_ticks.__frame
-                              SubqueryAlias: raw_ticks
-                                Projection: raw_ticks.data AS data, raw_ticks.__frame
-                                  TableScan: raw_ticks projection=[data, __frame]
+                    Projection: get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("s")) AS symbol,
+                        get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("p")) AS price,
+                        get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("v")) AS volume,
+                        TRY_CAST(to_timestamp_millis(get_field(__unnest_placeholder(raw_ticks.data,depth=1),
+                        Utf8("t"))) AS Timestamp(ns)) AS _timestamp, raw_ticks.__frame
+                      Filter: get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("s")) IS NOT NULL AND
+                          get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("p")) IS NOT NULL AND
+                          get_field(__unnest_placeholder(raw_ticks.data,depth=1), Utf8("t")) IS NOT NULL
+                        Unnest: lists[__unnest_placeholder(raw_ticks.data)|depth=1] structs[]
+                          Projection: raw_ticks.data AS __unnest_placeholder(raw_ticks.data), raw_ticks.__frame
+                            SubqueryAlias: raw_ticks
+                              Projection: raw_ticks.data AS data, raw_ticks.__frame
+                                TableScan: raw_ticks projection=[data, __frame]
 
               ohlc: logical plan above the aggregate
                 Projection: __window_rows.__c0 AS symbol, get_field(__window_rows.__c1, Utf8("start")) AS
@@ -406,9 +396,10 @@ fn a_job_with_all_that_costs_memory_is_explained_without_its_secrets() {
         SELECT of line 50 → preview
           format        a table on standard output
           each batch    1. unnest data: a row for each tick
-                        2. filter: tick.s IS NOT NULL AND tick.v > 0.0 AND tick.p > 1000.0
+                        2. filter: tick.s IS NOT NULL AND tick.v > 0.0
                         3. project 3 columns: tick.s AS symbol, tick.p AS price,
                           CAST(to_timestamp_millis(tick.t) AS TIMESTAMP) AS _timestamp
+                        4. filter: price > 1000.0
           rows          leave as they come, without a window, in the order of each partition
 
         Commits

@@ -4,6 +4,7 @@ use datafusion::common::{DFSchema, JoinType};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Distinct, Expr, Join, LogicalPlan, Projection, TableScan};
 
+use super::super::sinks::ROW;
 use super::super::split::node_name;
 use super::super::sql::{Connector, SqlFile, StaticTableOptions};
 use super::super::stream::{FRAME, FrameColumn, is_stream};
@@ -195,7 +196,7 @@ impl<'a> Steps<'a> {
                 false => renamed(&text, name),
             };
             names_some |= name != text;
-            if text != FRAME && !shown.contains(&said) {
+            if !is_hidden(&text, name) && !shown.contains(&said) {
                 shown.push(said);
             }
             columns.push(name.to_owned());
@@ -339,4 +340,9 @@ fn names(schema: &DFSchema) -> Vec<String> {
         .iter()
         .map(|field| field.name().clone())
         .collect()
+}
+
+/// What a projection carries along without the SQL's asking.
+fn is_hidden(text: &str, name: &str) -> bool {
+    text == FRAME || name.starts_with(ROW)
 }

@@ -284,3 +284,18 @@ fn a_job_ends_well_when_nobody_reads_and_what_was_not_printed_is_printed_next_ti
     let (_, ended) = print(&bench, &topic, noon, Some(0));
     assert_eq!(ended.unwrap().rows_printed, 0);
 }
+
+#[test]
+fn rows_without_a_window_are_shown_with_their_event_time() {
+    let sql = format!(
+        "{}SELECT symbol, price, _timestamp FROM ticks WHERE price > 15;",
+        tables()
+    );
+    check(&Bench::new(&sql), &topic(), long_before, &expect![[r#"
+         symbol |     price | _timestamp
+        --------+-----------+---------------------
+         BTC    |      20.0 | 2026-08-01T10:01:10
+         BTC    |      22.0 | 2026-08-01T10:02:05
+         ETH    |   1234.25 | 2026-08-01T10:03:05
+    "#]]);
+}

@@ -47,6 +47,8 @@ pub struct Coordinator<'a> {
     emitted: Vec<Watermark>,
     /// Per partition where the last epoch left it.
     partitions: BTreeMap<Partition, PartitionState>,
+    /// Per partition the first offset ever read, where it is known.
+    since: BTreeMap<Partition, i64>,
     counts: Counts,
     summary: Summary,
     reported: (Instant, u64),
@@ -120,6 +122,7 @@ impl<'a> Coordinator<'a> {
             closed_at: None,
             emitted,
             partitions: BTreeMap::new(),
+            since: BTreeMap::new(),
             reported: (Instant::now(), counts.read),
             counts,
             summary: Summary::default(),
@@ -134,6 +137,7 @@ impl<'a> Coordinator<'a> {
         starts: &BTreeMap<Partition, LaneStart>,
         on_progress: &mut dyn FnMut(&ProgressReport),
     ) -> Result<Summary, JobError> {
+        self.since = super::start::since(self.committed.as_ref(), starts);
         let workers = self.workers(topic, bounds, starts)?;
         let offsets_total = self.bounded.then(|| {
             let left = starts
@@ -364,6 +368,7 @@ impl<'a> Coordinator<'a> {
             topic: topic.name().to_string(),
             emitted: self.emitted_by_table(),
             partitions: self.partitions.clone(),
+            since: self.since.clone(),
             files: files.to_vec(),
             counts: self.counts.clone(),
             query: self.shared.plan.meaning.clone(),
@@ -416,6 +421,7 @@ impl<'a> Coordinator<'a> {
             offsets_total: None,
             epoch: self.summary.epoch,
             files: self.summary.files,
+            rebuild: None,
         }
     }
 }

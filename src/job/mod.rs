@@ -1,12 +1,13 @@
 //! The loop over the rooms: the one page that shows an epoch in order.
 //!
 //! [`run`] opens the checkpoint, the sinks and the topic; `worker` threads read and aggregate; `epoch`
-//! closes windows, stages, commits and publishes.
+//! closes windows, stages, commits and publishes. [`rebuild`] does it all anew, beside what is there.
 
 mod epoch;
 mod error;
 mod lane;
 pub mod progress;
+mod rebuild;
 mod start;
 mod worker;
 mod workers;
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub use error::JobError;
 pub use lane::MICRO_BATCH_FRAMES;
 pub use progress::ProgressReport;
+pub use rebuild::{Rebuild, rebuild};
 
 use crate::checkpoint::CheckpointStore;
 use crate::metrics::ingest::IngestMetrics;
@@ -86,6 +88,8 @@ pub struct Summary {
     pub open_windows: usize,
     /// See `open_windows`.
     pub open_since: Option<i64>,
+    /// How a rebuild ended, if it was one.
+    pub rebuild: Option<Rebuild>,
 }
 
 /// The system's wall clock, nanoseconds since 1970 UTC.
@@ -104,10 +108,12 @@ pub fn run(
     on_progress: &mut dyn FnMut(&ProgressReport),
 ) -> Result<Summary, JobError> {
     let mut store = CheckpointStore::open(&spec.checkpoint_dir)?;
+    rebuild::finish(&mut store, on_progress)?;
     let checkpoint = store.load()?;
     if let Some(checkpoint) = &checkpoint {
         start::check_meaning(&spec, checkpoint)?;
     }
+    rebuild::give_up(&store)?;
     let sinks = start::open_sinks(&spec, checkpoint.as_ref())?;
     let bounds = topic.bounds()?;
     let starts = start::starts(&spec, topic.name(), checkpoint.as_ref(), &bounds)?;

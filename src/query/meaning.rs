@@ -8,8 +8,9 @@ use super::sql::{SqlFile, Statement, sql_name};
 
 /// The meaning of a file: entries that are compared one by one when a job starts again.
 ///
-/// `topic` is what is read; `path T`, `window T`, `keys T` and `columns T` are a table's folder, window,
-/// group keys and columns; `sql` is the whole text without layout and comments.
+/// `topic` is what is read; `path T`, `partitioning T`, `window T`, `keys T` and `columns T` are a table's
+/// folder, the directories in it, its window, group keys and columns; `sql` is the whole text without layout
+/// and comments.
 pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<String, String> {
     let canonical: Vec<&str> = file.statements.iter().map(Statement::canonical).collect();
     let mut meaning = BTreeMap::from([
@@ -23,11 +24,9 @@ pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<S
             columns.map(|field| format!("{} {}", field.name(), sql_name(field.data_type())));
         let seconds = output.pipeline.windows().width() as f64 / 1e9;
         let sink = &output.sink;
-        let path = match &sink.time_pattern {
-            Some(pattern) => format!("{} by {pattern}", sink.path.display()),
-            None => sink.path.display().to_string(),
-        };
-        meaning.insert(format!("path {table}"), path);
+        let pattern = sink.time_pattern.as_deref().unwrap_or("none");
+        meaning.insert(format!("path {table}"), sink.path.display().to_string());
+        meaning.insert(format!("partitioning {table}"), pattern.to_string());
         meaning.insert(format!("window {table}"), format!("tumble {seconds} s"));
         meaning.insert(format!("keys {table}"), output.pipeline.keys().join(", "));
         meaning.insert(
@@ -38,13 +37,27 @@ pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<S
     meaning
 }
 
+/// The folder that a table of `meaning` is written to.
+pub fn path_of<'a>(meaning: &'a BTreeMap<String, String>, table: &str) -> Option<&'a str> {
+    meaning.get(&format!("path {table}")).map(String::as_str)
+}
+
+/// The tables of `meaning`, each with its folder.
+fn tables(meaning: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+    meaning.iter().filter_map(|(name, path)| {
+        let table = name.strip_prefix("path ")?;
+        Some((table, path.as_str()))
+    })
+}
+
 /// What an edited file does to a job that goes on.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Change {
     /// The same rows.
     None,
-    /// Windows that are still open are computed by the new SQL; emitted ones stay.
-    Resume,
+    /// Windows that are still open are computed by the new SQL; emitted ones stay. Tables of these names are
+    /// no longer written.
+    Resume(Vec<String>),
     /// It cannot go on: one line a difference, `what: old → new`.
     Refuse(Vec<String>),
 }
@@ -63,29 +76,49 @@ fn lost_columns(name: &str, was: &str, is: &str) -> Vec<String> {
 }
 
 /// Compares what a checkpoint was written for with what the file means now.
+///
+/// A table that is no longer written keeps its candles, and the others go on exactly. One that is added
+/// cannot: its first windows would miss the ticks before the point where the job reads on.
 pub fn compare(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Change {
-    let mut refused = Vec::new();
+    if old == new {
+        return Change::None;
+    }
+    let gone: Vec<&str> = (tables(old).map(|(table, _)| table))
+        .filter(|table| path_of(new, table).is_none())
+        .collect();
+    let added: Vec<(&str, &str)> = tables(new)
+        .filter(|(table, _)| path_of(old, table).is_none())
+        .collect();
+    let of_table = |name: &str, table: &str| name.split_once(' ').is_some_and(|(_, of)| of == table);
+    let mut refused: Vec<String> = (added.iter())
+        .map(|(table, path)| format!("table {table}: nothing → {path}"))
+        .collect();
+    // One folder under another name: its candles would no longer be known as the table's own.
+    for (table, path) in tables(old).filter(|(table, _)| gone.contains(table)) {
+        if let Some((now, _)) = added.iter().find(|(_, now)| *now == path) {
+            refused.push(format!("table of {path}: {table} → {now}"));
+        }
+    }
     let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
     names.sort();
     names.dedup();
     for name in names {
-        let (was, is) = (old.get(name), new.get(name));
-        let compatible = match (was, is) {
-            _ if name == "sql" => true,
+        let whole_table = gone.iter().any(|table| of_table(name, table))
+            || added.iter().any(|(table, _)| of_table(name, table));
+        match (old.get(name), new.get(name)) {
+            _ if name == "sql" || whole_table => {}
             (Some(was), Some(is)) if name.starts_with("columns ") => {
                 refused.extend(lost_columns(name, was, is));
-                true
             }
-            (was, is) => was == is,
-        };
-        if !compatible {
-            let shown = |text: Option<&String>| text.map_or("nothing", String::as_str).to_string();
-            refused.push(format!("{name}: {} → {}", shown(was), shown(is)));
+            (was, is) if was == is => {}
+            (was, is) => {
+                let shown = |text: Option<&String>| text.map_or("nothing", String::as_str).to_string();
+                refused.push(format!("{name}: {} → {}", shown(was), shown(is)));
+            }
         }
     }
-    match (refused.is_empty(), old == new) {
-        (false, _) => Change::Refuse(refused),
-        (true, true) => Change::None,
-        (true, false) => Change::Resume,
+    match refused.is_empty() {
+        true => Change::Resume(gone.into_iter().map(str::to_string).collect()),
+        false => Change::Refuse(refused),
     }
 }

@@ -9,6 +9,7 @@ mod determinism;
 mod forgiving;
 mod lowering;
 mod meaning;
+mod origin;
 mod pipeline;
 mod plan;
 mod session;
@@ -19,7 +20,7 @@ mod tumble;
 mod watermark;
 
 pub use aggregates::Table;
-pub use meaning::{Change, compare};
+pub use meaning::{Change, compare, path_of};
 pub use pipeline::{Pipeline, Ticks};
 pub use plan::{JobPlan, Output, SourcePlan};
 pub use steps::Tally;

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder}
 use super::aggregates::{Aggregates, Table};
 use super::forgiving::forgive_casts;
 use super::lowering::{Lowered, column_name};
+use super::origin;
 use super::session::analyze;
 use super::sinks::into_sink;
 use super::steps::{Steps, Tally};
@@ -74,9 +75,8 @@ impl Pipeline {
             window_at,
             above,
             rows: window_rows_schema(&aggregate),
-            keys: keys
-                .iter()
-                .map(|key| key.clone().unalias().to_string())
+            keys: (keys.iter())
+                .map(|key| origin::text(key, &aggregate.input))
                 .collect(),
         })
     }
@@ -86,7 +86,8 @@ impl Pipeline {
         self.windows
     }
 
-    /// The group keys besides the window, as text.
+    /// The group keys besides the window, as text over the stream's own columns: whatever views and aliases
+    /// they go through.
     pub fn keys(&self) -> &[String] {
         &self.keys
     }

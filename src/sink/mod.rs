@@ -2,6 +2,7 @@
 //! (renamed into the table, after the checkpoint that names them is durable).
 
 mod file;
+pub mod generation;
 mod layout;
 mod parquet;
 mod place;

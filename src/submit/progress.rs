@@ -7,7 +7,7 @@ use chrono::DateTime;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::info;
 
-use crate::job::progress::ProgressReport;
+use crate::job::progress::{ProgressReport, RebuildPhase};
 use crate::model::{Epoch, Watermark};
 
 /// How often the terminal is drawn again at most, times a second.
@@ -52,6 +52,8 @@ impl Progress {
             }
             bar.set_position(report.offsets_done);
             bar.set_message(status_line(report));
+        } else if report.rebuild == Some(RebuildPhase::Swapping) {
+            // The job has its own lines for it.
         } else if report.epoch.is_some() && report.epoch != self.logged {
             self.logged = report.epoch;
             info!("{}", commit_line(report));
@@ -84,8 +86,13 @@ fn style(kind: ProgressKind) -> ProgressStyle {
 
 /// What changes from second to second.
 fn status_line(report: &ProgressReport) -> String {
+    let rebuild = match report.rebuild {
+        None => "",
+        Some(RebuildPhase::Reading) => "rebuild | ",
+        Some(RebuildPhase::Swapping) => return "rebuild | swapping it in".to_owned(),
+    };
     let mut line = format!(
-        "{} ticks/s | watermark {} | {} open | {} written",
+        "{rebuild}{} ticks/s | watermark {} | {} open | {} written",
         with_thousands(report.ticks_per_second.max(0.0).round() as u64),
         utc(report.watermark),
         counted(report.open_windows as u64, "window"),
@@ -153,6 +160,7 @@ mod tests {
             offsets_total: Some(1_000),
             epoch: Some(Epoch(7)),
             files: 3,
+            rebuild: None,
         }
     }
 
@@ -170,9 +178,16 @@ mod tests {
             offsets_total: None,
             epoch: None,
             files: 0,
+            rebuild: None,
         };
         expect!["0 ticks/s | watermark none yet | 0 windows open | 0 rows written"]
             .assert_eq(&status_line(&nothing));
+        let rebuild = |phase| ProgressReport {
+            rebuild: Some(phase),
+            ..report()
+        };
+        expect!["rebuild | 40,322 ticks/s | watermark 2019-12-05 06:18:11 | 1 window open | 2,469 rows written | 100 messages behind"].assert_eq(&status_line(&rebuild(RebuildPhase::Reading)));
+        expect!["rebuild | swapping it in"].assert_eq(&status_line(&rebuild(RebuildPhase::Swapping)));
     }
 
     #[test]

@@ -88,18 +88,26 @@ impl CheckpointStore {
         write_document(&dir, GENERATION, generation)
     }
 
-    /// Forgets a rebuild and its checkpoints; its folders were removed before, or took the tables' places.
+    /// Removes a rebuild's checkpoints, so that nobody goes on with it; what it has filled is still known.
     ///
     /// # Errors
     /// [`CheckpointError::Io`].
-    pub fn end_rebuild(&self) -> Result<(), CheckpointError> {
+    pub fn void_rebuild(&self) -> Result<(), CheckpointError> {
         let dir = self.rebuild_dir();
-        // The checkpoints first: without one the folders are never taken for something to go on with.
         for path in files(&dir).map_err(|error| io_error("read directory", &dir, &error))? {
             if !path.ends_with(GENERATION) {
                 durable::remove_file(&path).map_err(|error| io_error("remove", &path, &error))?;
             }
         }
+        durable::sync_dir(&dir).map_err(|error| io_error("fsync", &dir, &error))
+    }
+
+    /// Forgets a rebuild; its folders were removed before, or took the tables' places.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`].
+    pub fn end_rebuild(&self) -> Result<(), CheckpointError> {
+        let dir = self.rebuild_dir();
         durable::remove_dirs(&dir).map_err(|error| io_error("remove directory", &dir, &error))?;
         durable::sync_dir(self.dir()).map_err(|error| io_error("fsync", self.dir(), &error))
     }
@@ -132,13 +140,9 @@ impl CheckpointStore {
 }
 
 fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-        Ok(entries) => entries
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect(),
-    }
+    fs::read_dir(dir)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect()
 }
 
 /// `None`: it is not there.

@@ -28,7 +28,7 @@ pub fn check_meaning(spec: &JobSpec, checkpoint: &Checkpoint) -> Result<(), JobE
             gone.iter().try_for_each(|table| leave(table, checkpoint))
         }
         Change::Refuse(differences) => Err(JobError::Mismatch(format!(
-            "the checkpoint in {} was written for another query (was → is):\n  {}\nRows of both would be mixed in one table. You can\n  - undo the edit\n  - make it a job of its own: another path for the table (CANDLES_PATH), another checkpoint location\n  - add --rebuild: {REBUILD_DOES}",
+            "the checkpoint in {} was written for another query (was → is):\n  {}\nTo go on would mix rows of both, or begin a table with half a window. You can\n  - undo the edit\n  - make it a job of its own: another path for the table (CANDLES_PATH), another checkpoint location\n  - add --rebuild: {REBUILD_DOES}",
             spec.checkpoint_dir.display(),
             differences.join("\n  ")
         ))),

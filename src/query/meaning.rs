@@ -89,16 +89,17 @@ pub fn compare(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -
     let added: Vec<(&str, &str)> = tables(new)
         .filter(|(table, _)| path_of(old, table).is_none())
         .collect();
-    let of_table = |name: &str, table: &str| name.split_once(' ').is_some_and(|(_, of)| of == table);
+    let of_table =
+        |name: &str, table: &str| name.split_once(' ').is_some_and(|(_, of)| of == table);
     let mut refused: Vec<String> = (added.iter())
-        .map(|(table, path)| format!("table {table}: nothing → {path}"))
+        .map(|&(table, path)| match tables(old).find(|(_, of)| *of == path) {
+            // One folder under another name.
+            Some((was, _)) => format!("table of {path}: {was} → {table}"),
+            None => format!(
+                "table {table}: nothing → {path}; its first windows would lack the ticks that were read before"
+            ),
+        })
         .collect();
-    // One folder under another name: its candles would no longer be known as the table's own.
-    for (table, path) in tables(old).filter(|(table, _)| gone.contains(table)) {
-        if let Some((now, _)) = added.iter().find(|(_, now)| *now == path) {
-            refused.push(format!("table of {path}: {table} → {now}"));
-        }
-    }
     let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
     names.sort();
     names.dedup();
@@ -112,7 +113,8 @@ pub fn compare(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -
             }
             (was, is) if was == is => {}
             (was, is) => {
-                let shown = |text: Option<&String>| text.map_or("nothing", String::as_str).to_string();
+                let shown =
+                    |text: Option<&String>| text.map_or("nothing", String::as_str).to_string();
                 refused.push(format!("{name}: {} → {}", shown(was), shown(is)));
             }
         }

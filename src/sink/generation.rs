@@ -49,7 +49,8 @@ impl Rebuilding {
         let rebuilt = layout::rebuilt_dir(&dir)
             .filter(|rebuilt| rebuilt.to_str().is_some())
             .ok_or_else(|| {
-                let why = "is not UTF-8, so that a rebuild cannot note it; give the table another path";
+                let why =
+                    "is not UTF-8, so that a rebuild cannot note it; give the table another path";
                 SinkError::Options(format!("the name of {} {why}", dir.display()))
             })?;
         let mut locks = Vec::new();
@@ -122,7 +123,10 @@ pub fn survey(dir: &Path) -> Result<Survey, SinkError> {
 }
 
 fn oldest(metadata: &ParquetMetaData) -> Option<i64> {
-    let columns = metadata.row_groups().iter().flat_map(|group| group.columns());
+    let columns = metadata
+        .row_groups()
+        .iter()
+        .flat_map(|group| group.columns());
     columns.filter_map(first_instant).min()
 }
 
@@ -173,7 +177,8 @@ pub fn remove(rebuilt: &Path) -> Result<(), SinkError> {
 
 /// How the new generation of a table takes its place. `last` is the old one's last epoch.
 pub fn plan(table: &GenerationTable, last: Epoch) -> Result<SwapTable, SinkError> {
-    let missing = |path: &Path| not_writable("find directory", path, &io::ErrorKind::NotFound.into());
+    let missing =
+        |path: &Path| not_writable("find directory", path, &io::ErrorKind::NotFound.into());
     let inode = inode(&table.rebuilt)?.ok_or_else(|| missing(&table.rebuilt))?;
     // A number that was used before: the checkpoint was removed since.
     let kept = (0..)
@@ -340,11 +345,17 @@ mod tests {
         let swap = planned(folder.path());
         for _ in 0..2 {
             take_place(&swap).unwrap();
-            assert_eq!((read(&swap.dir), read(&swap.rebuilt)), ("new".into(), "old".into()));
+            assert_eq!(
+                (read(&swap.dir), read(&swap.rebuilt)),
+                ("new".into(), "old".into())
+            );
         }
         for _ in 0..2 {
             assert!(put_away(&swap).unwrap());
-            assert_eq!((read(&swap.dir), read(&swap.kept)), ("new".into(), "old".into()));
+            assert_eq!(
+                (read(&swap.dir), read(&swap.kept)),
+                ("new".into(), "old".into())
+            );
         }
         assert_eq!(swap.kept, folder.path().join("_old/ohlc-7"));
         assert!(!folder.path().join("_rebuild").exists());
@@ -361,7 +372,10 @@ mod tests {
             }
             take_place(&swap).unwrap();
             assert!(put_away(&swap).unwrap());
-            assert_eq!((read(&swap.dir), read(&swap.kept)), ("new".into(), "old".into()));
+            assert_eq!(
+                (read(&swap.dir), read(&swap.kept)),
+                ("new".into(), "old".into())
+            );
         }
     }
 

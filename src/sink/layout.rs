@@ -206,7 +206,10 @@ mod tests {
     #[test]
     fn generations_stand_beside_the_table() {
         let table = Path::new("data/ohlc");
-        assert_eq!(rebuilt_dir(table), Some(PathBuf::from("data/_rebuild/ohlc")));
+        assert_eq!(
+            rebuilt_dir(table),
+            Some(PathBuf::from("data/_rebuild/ohlc"))
+        );
         assert_eq!(
             kept_dir(table, Epoch(12)),
             Some(PathBuf::from("data/_old/ohlc-12"))

@@ -46,15 +46,15 @@ impl Progress {
 
     /// Shows where the run stands now.
     pub fn update(&mut self, report: &ProgressReport) {
-        if let Some(bar) = &self.bar {
+        if let (Some(bar), Some(RebuildPhase::Swapping)) = (&self.bar, report.rebuild) {
+            bar.set_message(status_line(report));
+        } else if let Some(bar) = &self.bar {
             if let Some(total) = report.offsets_total {
                 bar.set_length(total);
             }
             bar.set_position(report.offsets_done);
             bar.set_message(status_line(report));
-        } else if report.rebuild == Some(RebuildPhase::Swapping) {
-            // The job has its own lines for it.
-        } else if report.epoch.is_some() && report.epoch != self.logged {
+        } else if report.epoch > self.logged && report.rebuild != Some(RebuildPhase::Swapping) {
             self.logged = report.epoch;
             info!("{}", commit_line(report));
         }
@@ -187,7 +187,8 @@ mod tests {
             ..report()
         };
         expect!["rebuild | 40,322 ticks/s | watermark 2019-12-05 06:18:11 | 1 window open | 2,469 rows written | 100 messages behind"].assert_eq(&status_line(&rebuild(RebuildPhase::Reading)));
-        expect!["rebuild | swapping it in"].assert_eq(&status_line(&rebuild(RebuildPhase::Swapping)));
+        expect!["rebuild | swapping it in"]
+            .assert_eq(&status_line(&rebuild(RebuildPhase::Swapping)));
     }
 
     #[test]

@@ -99,7 +99,11 @@ fn a_rebuild_is_asked_for_by_a_flag_or_a_property() {
     assert!(options(&["--conf", "spark.stockpulse.rebuild=true"], None).rebuild);
     assert!(options(&[], Some("spark.stockpulse.rebuild true")).rebuild);
     assert!(!options(&["--conf", "spark.stockpulse.rebuild=false"], None).rebuild);
-    assert!(options(&["--rebuild"], None).describe().contains("rebuild                 true"));
+    assert!(
+        options(&["--rebuild"], None)
+            .describe()
+            .contains("rebuild                 true")
+    );
     check_error(
         &["--conf", "spark.stockpulse.rebuild=yes"],
         None,

@@ -2,7 +2,8 @@
 //!
 //! Where the old checkpoint says from which offsets on the job has read, it is lost if a partition no longer
 //! begins there; that is known before anything is read. Where nobody knows (no checkpoint, or one of another
-//! topic), the first instants of the old and of the new generation are compared, before the swap.
+//! topic), a partition that has lost its beginning counts as a loss; if none has, the first instants of the old
+//! and of the new generation are compared, before the swap.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -49,39 +50,44 @@ pub fn look_back(
         let is_known = |partition| old.since.contains_key(partition);
         old.topic == topic.name() && old.partitions.keys().all(is_known)
     });
-    let Some(old) = old else {
-        let oldest = |table: &&GenerationTable| {
-            Ok(((*table).clone(), generation::survey(&table.dir)?.oldest))
-        };
-        let oldest: Result<_, SinkError> = filled.iter().map(oldest).collect();
-        return Ok(History::Unknown(oldest?));
+    let lost: Vec<String> = match old {
+        Some(old) => (old.partitions.iter())
+            .filter_map(|(&at, state)| lost_since(old.since[&at], state.next, at, bounds))
+            .collect(),
+        None => (bounds.iter())
+            .filter(|(_, bounds)| bounds.low > 0)
+            .map(|(at, bounds)| {
+                let low = bounds.low;
+                format!("partition {at} begins at offset {low}, and no checkpoint says where the job began")
+            })
+            .collect(),
     };
-    let gone: Vec<String> = (old.partitions.iter())
-        .filter_map(|(partition, state)| gone(*partition, old.since[partition], state.next, bounds))
-        .collect();
-    if gone.is_empty() {
+    let survey = |table: &GenerationTable| generation::survey(&table.dir);
+    if lost.is_empty() && old.is_some() {
         return Ok(History::Retained);
     }
-    let mut text = gone.join("; ");
+    if lost.is_empty() {
+        let oldest = |table: &&GenerationTable| Ok(((*table).clone(), survey(table)?.oldest));
+        let oldest: Result<_, SinkError> = filled.iter().map(oldest).collect();
+        return Ok(History::Unknown(oldest?));
+    }
+    let mut text = lost.join("; ");
     for table in filled {
-        let since = since(generation::survey(&table.dir)?.oldest);
+        let since = since(survey(table)?.oldest);
         text.push_str(&format!(". {} holds rows{since}", table.dir.display()));
     }
     match oldest_message(topic, bounds)? {
-        Some(nanos) => text.push_str(&format!(
-            "; Kafka's oldest message is of {}",
-            date(nanos)
-        )),
+        Some(nanos) => text.push_str(&format!("; Kafka's oldest message is of {}", date(nanos))),
         None => text.push_str("; Kafka holds no message now"),
     }
     Ok(History::Gone(text))
 }
 
-/// What of `since..next` the partition has lost.
-fn gone(
-    partition: Partition,
+/// What of `since..next` a partition has lost.
+fn lost_since(
     since: i64,
     next: i64,
+    partition: Partition,
     bounds: &BTreeMap<Partition, Bounds>,
 ) -> Option<String> {
     match bounds.get(&partition) {
@@ -165,7 +171,11 @@ fn oldest_message(
     bounds: &BTreeMap<Partition, Bounds>,
 ) -> Result<Option<i64>, JobError> {
     let filled = bounds.iter().filter(|(_, bounds)| bounds.low < bounds.high);
-    let mut start = Offsets(filled.map(|(&partition, bounds)| (partition, bounds.low)).collect());
+    let mut start = Offsets(
+        filled
+            .map(|(&partition, bounds)| (partition, bounds.low))
+            .collect(),
+    );
     let mut oldest: Option<i64> = None;
     if start.0.is_empty() {
         return Ok(None);
@@ -176,7 +186,9 @@ fn oldest_message(
         source.poll(LOOK_FRAMES, LOOK / 10, &mut |event| match event {
             Event::Frame(frame) => {
                 if start.0.remove(&frame.partition).is_some() {
-                    let nanos = frame.timestamp_ms.and_then(|ms| ms.checked_mul(NANOS_PER_MILLI));
+                    let nanos = frame
+                        .timestamp_ms
+                        .and_then(|ms| ms.checked_mul(NANOS_PER_MILLI));
                     oldest = [oldest, nanos].into_iter().flatten().min();
                 }
             }

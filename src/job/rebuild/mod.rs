@@ -168,13 +168,16 @@ fn begin(
                 && checkpoint.job == spec.name
                 && begun.tables == folders
                 && begun.after >= newest
+                && folders.iter().all(|folder| folder.rebuilt.is_dir())
                 && is_retained(checkpoint, bounds)
         });
         if let Some(checkpoint) = goes_on {
             tracing::info!(epoch = %checkpoint.epoch, "the rebuild goes on where it stopped");
             return Ok(begun.after);
         }
-        tracing::info!("an unfinished rebuild is not of this SQL, or not of what Kafka now holds: it begins anew");
+        tracing::info!(
+            "an unfinished rebuild is not of this SQL, or not of what Kafka now holds: it begins anew"
+        );
         discard(store, &begun.tables)?;
     }
     let named = (folders.iter())
@@ -210,14 +213,16 @@ fn begin(
 /// Whether Kafka still has what an unfinished rebuild has yet to read.
 fn is_retained(checkpoint: &Checkpoint, bounds: &BTreeMap<Partition, Bounds>) -> bool {
     checkpoint.partitions.iter().all(|(partition, state)| {
-        bounds.get(partition).is_some_and(|bounds| {
-            state.replay.offset >= bounds.low && state.next <= bounds.high
-        })
+        bounds
+            .get(partition)
+            .is_some_and(|bounds| state.replay.offset >= bounds.low && state.next <= bounds.high)
     })
 }
 
-/// Removes a rebuild that is not to be finished.
+/// Removes a rebuild that is not to be finished: its checkpoints first, since they vouch for its files, and
+/// what names its folders last.
 fn discard(store: &CheckpointStore, tables: &[GenerationTable]) -> Result<(), JobError> {
+    store.void_rebuild()?;
     for table in tables {
         generation::remove(&table.rebuilt)?;
     }

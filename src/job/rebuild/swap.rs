@@ -25,7 +25,10 @@ pub fn finish(
         generation::take_place(table)?;
     }
     next_step();
-    if store.newest().is_none_or(|newest| newest < swap.checkpoint.epoch) {
+    if store
+        .newest()
+        .is_none_or(|newest| newest < swap.checkpoint.epoch)
+    {
         store.commit(&swap.checkpoint)?;
     }
     let (mut rows, mut kept) = (0, Vec::new());

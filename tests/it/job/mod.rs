@@ -1,8 +1,9 @@
 //! The job over frames in memory: exact candles under every regime.
 
 mod cases;
-mod edit;
+pub mod edit;
 pub mod exact;
 pub mod harness;
 mod property;
+pub mod rebuild;
 mod refused;

@@ -374,6 +374,16 @@ fn a_rebuild_of_sql_that_was_edited_again_begins_anew() {
 }
 
 #[test]
+fn a_rebuild_whose_folder_was_removed_by_hand_begins_anew() {
+    let (mut bench, topic) = recorded();
+    bench.sql = five_minutes();
+    rebuild_stopped(&bench, &topic);
+    fs::remove_dir_all(data(&bench).join("_rebuild")).unwrap();
+    rebuild(&bench, &topic).unwrap();
+    assert_eq!(bench.rows(), fresh(&bench.sql, &topic));
+}
+
+#[test]
 fn without_being_asked_for_again_an_unfinished_rebuild_is_given_up() {
     let (mut bench, topic) = recorded();
     let rows = bench.rows().len();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Market, Moments, folders, staged};
 use crate::job::harness::{assert_recorded_candles, listing, read_rows};
 use crate::job::rebuild::{Readers, five_minutes, read_now};
+use crate::support::broker::PATIENCE;
 use crate::support::shipped::Folder;
 
 /// Rebuilds are killed for so long, then one may end.
@@ -83,4 +84,30 @@ fn a_rebuild_killed_again_and_again_is_swapped_in_whole() {
             .any(|file| file.contains("swap"))
     );
     eprintln!("{what}, {seen:?}");
+}
+
+#[test]
+fn after_a_rebuild_the_job_goes_on() {
+    let (market, folder) = (Market::new(), Folder::new());
+    let appender = market.broker.appender();
+    market.append(&appender, 0..5_000);
+    folder.available_now(&market.broker, &[]);
+    folder.file("ohlc.sql", &five_minutes());
+    let run = market
+        .job(&folder, EPOCH_FRAMES * 10)
+        .arguments(&["--rebuild"])
+        .start();
+    run.wait_for("rebuilt: ");
+    let rows = || read_rows(&folder.table(), "SELECT count(*) FROM t");
+    let rebuilt = rows();
+    market.append(&appender, 5_000..market.frames.len());
+    let begun = Instant::now();
+    while rows() == rebuilt {
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    run.signal("TERM");
+    let ended = run.end();
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(ended.said.contains("is kept in "), "{}", ended.said);
 }

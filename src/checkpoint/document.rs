@@ -118,7 +118,7 @@ mod tests {
     fn a_document_is_readable_and_reads_back() {
         let text = encode(&checkpoint());
         expect![[r#"
-            {"version":1,"crc32":"0be22660","body":{
+            {"version":1,"crc32":"8acb633f","body":{
               "job": "ohlc",
               "epoch": 12,
               "topic": "raw_ticks",
@@ -148,6 +148,10 @@ mod tests {
                     "watermark": null
                   }
                 }
+              },
+              "since": {
+                "0": 0,
+                "1": 2
               },
               "files": [
                 {

@@ -30,11 +30,11 @@ pub enum History {
     Unknown(Vec<(GenerationTable, Option<i64>)>),
 }
 
-/// Compares what the old generation was made of with what the topic holds.
+/// Compares what the old generation was made of with what the new one will be, `reach`.
 pub fn look_back(
     old: Option<&Checkpoint>,
     topic: &dyn Topic,
-    bounds: &BTreeMap<Partition, Bounds>,
+    reach: &BTreeMap<Partition, Bounds>,
     tables: &[GenerationTable],
 ) -> Result<History, JobError> {
     let mut filled = Vec::new();
@@ -52,9 +52,9 @@ pub fn look_back(
     });
     let lost: Vec<String> = match old {
         Some(old) => (old.partitions.iter())
-            .filter_map(|(&at, state)| lost_since(old.since[&at], state.next, at, bounds))
+            .filter_map(|(&at, state)| lost_since(old.since[&at], state.next, at, reach))
             .collect(),
-        None => (bounds.iter())
+        None => (reach.iter())
             .filter(|(_, bounds)| bounds.low > 0)
             .map(|(at, bounds)| {
                 let low = bounds.low;
@@ -76,7 +76,7 @@ pub fn look_back(
         let since = since(survey(table)?.oldest);
         text.push_str(&format!(". {} holds rows{since}", table.dir.display()));
     }
-    match oldest_message(topic, bounds)? {
+    match oldest_message(topic, &topic.bounds()?)? {
         Some(nanos) => text.push_str(&format!("; Kafka's oldest message is of {}", date(nanos))),
         None => text.push_str("; Kafka holds no message now"),
     }

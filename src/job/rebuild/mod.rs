@@ -64,9 +64,17 @@ pub fn rebuild(
         .collect::<Result<Vec<_>, SinkError>>()?;
     let folders: Vec<GenerationTable> = tables.iter().map(|table| table.folders.clone()).collect();
     let bounds = topic.bounds()?;
-    let history = history::look_back(old.as_ref(), topic, &bounds, &folders)?;
+    let unfinished = unfinished(&store, &spec, &folders, &bounds)?;
+    let reach = reach(bounds, unfinished.as_ref());
+    let history = history::look_back(old.as_ref(), topic, &reach, &folders)?;
     history.check_before(&spec, topic.name())?;
-    let after = begin(&store, &spec, topic.name(), &folders, &bounds)?;
+    let after = match unfinished {
+        Some((after, checkpoint)) => {
+            tracing::info!(epoch = %checkpoint.epoch, "the rebuild goes on where it stopped");
+            after
+        }
+        None => begin(&store, &spec, topic.name(), &folders)?,
+    };
 
     let may_lose = !spec.fail_on_data_loss;
     let stop = spec.stop.clone();
@@ -151,30 +159,55 @@ fn publish_old(old: &Checkpoint) -> Result<(), JobError> {
     Ok(())
 }
 
-/// Goes on with an unfinished rebuild of the same SQL, or begins a new one. Returns the last epoch of the
-/// old generation.
+/// An unfinished rebuild of the same SQL that can go on: the last epoch of the old generation, and where it
+/// stands.
+fn unfinished(
+    store: &CheckpointStore,
+    spec: &JobSpec,
+    folders: &[GenerationTable],
+    bounds: &BTreeMap<Partition, Bounds>,
+) -> Result<Option<(Epoch, Checkpoint)>, JobError> {
+    let Some(begun) = store.generation()? else {
+        return Ok(None);
+    };
+    let checkpoint = CheckpointStore::open(&store.rebuild_dir())?.load()?;
+    let goes_on = checkpoint.filter(|checkpoint| {
+        checkpoint.query == spec.plan.meaning
+            && checkpoint.job == spec.name
+            && begun.tables == folders
+            && store.newest().is_none_or(|newest| newest <= begun.after)
+            && folders.iter().all(|folder| folder.rebuilt.is_dir())
+            && is_retained(checkpoint, bounds)
+    });
+    Ok(goes_on.map(|checkpoint| (begun.after, checkpoint)))
+}
+
+/// What the new generation will be made of: what the topic holds, and what an unfinished rebuild has read
+/// of it before it was forgotten.
+fn reach(
+    mut bounds: BTreeMap<Partition, Bounds>,
+    unfinished: Option<&(Epoch, Checkpoint)>,
+) -> BTreeMap<Partition, Bounds> {
+    let since = unfinished
+        .iter()
+        .flat_map(|(_, checkpoint)| &checkpoint.since);
+    for (partition, &since) in since {
+        if let Some(bounds) = bounds.get_mut(partition) {
+            bounds.low = bounds.low.min(since);
+        }
+    }
+    bounds
+}
+
+/// Begins a new generation. Returns the last epoch of the old one.
 fn begin(
     store: &CheckpointStore,
     spec: &JobSpec,
     topic: &str,
     folders: &[GenerationTable],
-    bounds: &BTreeMap<Partition, Bounds>,
 ) -> Result<Epoch, JobError> {
     let newest = store.newest().unwrap_or(Epoch::FIRST);
     if let Some(begun) = store.generation()? {
-        let checkpoint = CheckpointStore::open(&store.rebuild_dir())?.load()?;
-        let goes_on = checkpoint.filter(|checkpoint| {
-            checkpoint.query == spec.plan.meaning
-                && checkpoint.job == spec.name
-                && begun.tables == folders
-                && begun.after >= newest
-                && folders.iter().all(|folder| folder.rebuilt.is_dir())
-                && is_retained(checkpoint, bounds)
-        });
-        if let Some(checkpoint) = goes_on {
-            tracing::info!(epoch = %checkpoint.epoch, "the rebuild goes on where it stopped");
-            return Ok(begun.after);
-        }
         tracing::info!(
             "an unfinished rebuild is not of this SQL, or not of what Kafka now holds: it begins anew"
         );

@@ -374,6 +374,30 @@ fn a_rebuild_of_sql_that_was_edited_again_begins_anew() {
 }
 
 #[test]
+fn what_kafka_forgets_after_an_unfinished_rebuild_has_read_it_is_no_loss() {
+    let (mut bench, topic) = recorded();
+    bench.sql = five_minutes();
+    let expected = fresh(&bench.sql, &topic);
+    rebuild_stopped(&bench, &topic);
+    topic.forget(0, 20);
+    rebuild(&bench, &topic).unwrap();
+    assert_eq!(bench.rows(), expected);
+}
+
+#[test]
+fn a_rebuild_that_has_not_read_what_kafka_has_forgotten_begins_anew() {
+    let (mut bench, topic) = recorded();
+    bench.sql = five_minutes();
+    rebuild_stopped(&bench, &topic);
+    topic.forget(0, 5_000);
+    let refused = rebuild(&bench, &topic).unwrap_err();
+    assert_eq!(refused.exit(), Exit::DataLoss, "{refused}");
+    let may_lose = |spec: &mut JobSpec| spec.fail_on_data_loss = false;
+    rebuild_with(&bench, &topic, may_lose, &mut |_| {}).unwrap();
+    assert_eq!(bench.rows(), fresh(&bench.sql, &topic));
+}
+
+#[test]
 fn a_rebuild_whose_folder_was_removed_by_hand_begins_anew() {
     let (mut bench, topic) = recorded();
     bench.sql = five_minutes();

@@ -20,7 +20,7 @@ use crate::config::ingest::{IngestOptions, Trigger};
 use crate::config::kafka::KafkaProperties;
 use crate::config::producer::{DeliveryConfig, FeedConfig};
 use crate::feed;
-use crate::job::{ProgressReport, Summary};
+use crate::job::{Console, ProgressReport, Summary};
 use crate::metrics::ingest::IngestMetrics;
 use crate::metrics::producer::ProducerMetrics;
 use crate::model::Exit;
@@ -138,7 +138,7 @@ fn ingest(sql: &SqlFile, stop: &Arc<AtomicBool>, mut screen: Screen) -> Result<(
     );
     let metrics = IngestMetrics::default();
     let mut show = |report: &ProgressReport| screen.show(report);
-    let ended = launch::launch(&options, sql, stop, &metrics, &mut show);
+    let ended = launch::launch(&options, sql, stop, &metrics, Console::stdout(), &mut show);
     let summary: Option<Summary> = ended.map_err(|error| (error.exit(), error.to_string()))?;
     screen.goodbye(summary.as_ref());
     Ok(())

@@ -1,6 +1,7 @@
 //! An epoch, in order: look, decide what is closed, take it out, compute its rows, stage, commit,
 //! publish. The workers read on while rows are computed and written.
 
+mod commit;
 mod shares;
 
 use std::collections::BTreeMap;
@@ -11,17 +12,14 @@ use std::time::{Duration, Instant};
 use super::lane::{LaneStart, Shared};
 use super::worker::{ClosedTables, Note};
 use super::workers::{Workers, gone};
-use super::{JobError, JobSpec, ProgressReport, Summary};
-use crate::checkpoint::{Checkpoint, CheckpointStore, Emitted, FileEntry, PartitionState};
-use crate::model::{Counts, Epoch, Offsets, Partition, Watermark, Window};
-use crate::query::Table;
-use crate::sink::{ParquetSink, SinkRows};
+use super::{JobError, JobSpec, ProgressReport, Summary, start};
+use crate::checkpoint::{Checkpoint, CheckpointStore, PartitionState};
+use crate::model::{Counts, Partition, Watermark, Window};
+use crate::query::{Table, Tasks};
+use crate::sink::{RowTimes, Sink, SinkRows};
 use crate::source::{Bounds, Topic};
 use crate::window::closing_watermark;
 
-/// An epoch that closes no window is committed this often at the most, so that a restart knows what
-/// was read.
-const IDLE_COMMIT: Duration = Duration::from_secs(10);
 /// How often the stop flag is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -36,8 +34,9 @@ pub struct Coordinator<'a> {
     clock: fn() -> i64,
     metrics: crate::metrics::ingest::IngestMetrics,
     shared: Arc<Shared>,
-    store: &'a mut CheckpointStore,
-    sinks: Vec<ParquetSink>,
+    /// `None`: nothing is committed.
+    store: Option<&'a mut CheckpointStore>,
+    sinks: Vec<Sink>,
     /// The newest commit.
     committed: Option<Checkpoint>,
     committed_at: Instant,
@@ -54,6 +53,12 @@ pub struct Coordinator<'a> {
     reported: (Instant, u64),
     /// Per output the rows of closed windows that no commit has yet.
     pending: Vec<Vec<SinkRows>>,
+    /// When the youngest of them came.
+    pending_since: Instant,
+    /// Bytes of those that have no window, about.
+    pending_bytes: usize,
+    /// What closed windows are computed with.
+    tasks: Tasks,
     /// When the last epoch was due.
     triggered_at: Instant,
 }
@@ -80,21 +85,17 @@ impl<'a> Coordinator<'a> {
     /// A coordinator that goes on from `checkpoint`.
     pub fn new(
         spec: JobSpec,
-        store: &'a mut CheckpointStore,
-        sinks: Vec<ParquetSink>,
+        store: Option<&'a mut CheckpointStore>,
+        sinks: Vec<Sink>,
         checkpoint: Option<Checkpoint>,
+        tasks: Tasks,
     ) -> Coordinator<'a> {
-        let emitted = spec.plan.outputs.iter().map(|output| {
-            let known = checkpoint
-                .as_ref()
-                .and_then(|c| c.emitted.get(&output.table));
-            known.map_or(Watermark::NONE, |emitted| emitted.0)
-        });
-        let emitted = emitted.collect();
+        let emitted = start::emitted(&spec.plan, checkpoint.as_ref());
         let counts = checkpoint
             .as_ref()
             .map(|c| c.counts.clone())
             .unwrap_or_default();
+        let is_preview = spec.plan.is_preview();
         let skew = i64::try_from(spec.max_future_skew.as_nanos()).unwrap_or(i64::MAX);
         let bad_data_fails = spec.plan.source.options.bad_data == crate::query::sql::BadData::Fail;
         Coordinator {
@@ -115,6 +116,9 @@ impl<'a> Coordinator<'a> {
             }),
             store,
             pending: sinks.iter().map(|_| Vec::new()).collect(),
+            pending_since: Instant::now(),
+            pending_bytes: 0,
+            tasks,
             triggered_at: Instant::now(),
             sinks,
             committed: checkpoint,
@@ -125,7 +129,10 @@ impl<'a> Coordinator<'a> {
             since: BTreeMap::new(),
             reported: (Instant::now(), counts.read),
             counts,
-            summary: Summary::default(),
+            summary: Summary {
+                is_preview,
+                ..Summary::default()
+            },
         }
     }
 
@@ -151,22 +158,32 @@ impl<'a> Coordinator<'a> {
                 let due = self.wait(&mut workers)?;
                 let taken = self.take(&mut workers)?;
                 let (watermark, windows) = self.close(taken)?;
-                if due == Due::Close {
+                if due == Due::Close && !self.is_full() {
                     continue;
                 }
                 let last = due == Due::Last;
-                self.commit(topic, last)?;
+                match self.commit(topic, last) {
+                    Err(JobError::ReaderGone) => {
+                        tracing::info!("nobody reads what is printed any more, so the job ends");
+                        return Ok(self.ended());
+                    }
+                    committed => committed?,
+                }
                 let report = self.report(watermark, windows, starts);
                 on_progress(&ProgressReport {
                     offsets_total,
                     ..report
                 });
                 if last {
-                    self.summary.counts = self.counts;
-                    return Ok(self.summary);
+                    return Ok(self.ended());
                 }
             }
         })
+    }
+
+    fn ended(mut self) -> Summary {
+        self.summary.counts = self.counts;
+        self.summary
     }
 
     fn budget_per_partition(&self, partitions: usize) -> Option<u64> {
@@ -180,6 +197,9 @@ impl<'a> Coordinator<'a> {
         loop {
             if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
                 return Ok(Due::Last);
+            }
+            if std::mem::take(&mut workers.crowded) {
+                return Ok(Due::Close);
             }
             let everybody = workers.commands.len();
             if self.bounded && workers.waiting == everybody {
@@ -254,18 +274,6 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    /// The sinks' least interval between two commits of closed windows (`rolling_policy.interval`).
-    fn interval_is_over(&self) -> bool {
-        let intervals = self
-            .shared
-            .plan
-            .outputs
-            .iter()
-            .filter_map(|output| output.sink.rolling_interval);
-        let interval = intervals.max().unwrap_or_default();
-        self.closed_at.is_none_or(|at| at.elapsed() >= interval)
-    }
-
     /// Computes the rows of the closed windows, which wait for the next commit.
     fn close(&mut self, taken: Taken) -> Result<(Watermark, usize), JobError> {
         self.partitions = taken.closed.partitions;
@@ -278,37 +286,21 @@ impl<'a> Coordinator<'a> {
         let open = taken.open.iter().flatten();
         self.summary.open_since = open.map(|window| window.start).min();
         let rows = self.rows(taken.closed.tables)?;
+        if rows.iter().any(|rows| !rows.is_empty()) {
+            self.pending_since = Instant::now();
+        }
         for (pending, rows) in self.pending.iter_mut().zip(rows) {
             pending.extend(rows);
         }
+        let mut passed = taken.closed.passed;
+        // In partition order; a partition's own rows are in the order of the topic.
+        passed.sort_by_key(|&(at, partition, _)| (at, partition));
+        for (at, _, rows) in passed {
+            self.pending_bytes += commit::waiting_bytes(&rows);
+            self.pending_since = Instant::now();
+            self.pending[at].push(rows);
+        }
         Ok((taken.watermark, windows))
-    }
-
-    /// Stages, commits and publishes what waits, if it is time. What is committed always has every
-    /// closed window, since the checkpoint says that they were emitted.
-    fn commit(&mut self, topic: &dyn Topic, last: bool) -> Result<(), JobError> {
-        self.triggered_at = Instant::now();
-        let closes = self.pending.iter().any(|rows| !rows.is_empty());
-        let due = match closes {
-            true => last || self.interval_is_over(),
-            false => self.worth_a_commit(last),
-        };
-        if !due {
-            return Ok(());
-        }
-        let epoch = self
-            .committed
-            .as_ref()
-            .map_or(Epoch::FIRST, |c| c.epoch.next());
-        let mut files = Vec::new();
-        for (sink, rows) in self.sinks.iter_mut().zip(&mut self.pending) {
-            files.extend(sink.stage(epoch, std::mem::take(rows))?);
-        }
-        self.publish(topic, epoch, &files)?;
-        if closes {
-            self.closed_at = Some(self.committed_at);
-        }
-        Ok(())
     }
 
     /// The sinks' rows of the closed windows, per output in the order of the windows.
@@ -327,75 +319,16 @@ impl<'a> Coordinator<'a> {
         for ((at, window), tables) in by_window {
             // In partition order, so that a float sum is the same on every run.
             let tables = tables.into_values().collect();
-            let batch = self.shared.plan.outputs[at]
-                .pipeline
-                .finish(window, tables)?;
+            let batch =
+                self.shared.plan.outputs[at]
+                    .pipeline
+                    .finish(window, tables, &self.tasks)?;
             rows[at].push(SinkRows {
-                row_time: window.row_time(),
+                times: RowTimes::One(window.row_time()),
                 rows: batch,
             });
         }
         Ok(rows)
-    }
-
-    /// Without rows: after a while, and at the end, if anything is new.
-    fn worth_a_commit(&self, last: bool) -> bool {
-        let (partitions, emitted) = match &self.committed {
-            None => return last || self.committed_at.elapsed() >= IDLE_COMMIT,
-            Some(committed) => (&committed.partitions, &committed.emitted),
-        };
-        let is_new = *partitions != self.partitions || *emitted != self.emitted_by_table();
-        is_new && (last || self.committed_at.elapsed() >= IDLE_COMMIT)
-    }
-
-    fn emitted_by_table(&self) -> BTreeMap<String, Emitted> {
-        let outputs = self.shared.plan.outputs.iter().zip(&self.emitted);
-        outputs
-            .map(|(output, &emitted)| (output.table.clone(), Emitted(emitted)))
-            .collect()
-    }
-
-    /// Commits the epoch, then makes its files visible. A restart finishes what a crash leaves undone.
-    fn publish(
-        &mut self,
-        topic: &dyn Topic,
-        epoch: Epoch,
-        files: &[FileEntry],
-    ) -> Result<(), JobError> {
-        let checkpoint = Checkpoint {
-            job: self.name.clone(),
-            epoch,
-            topic: topic.name().to_string(),
-            emitted: self.emitted_by_table(),
-            partitions: self.partitions.clone(),
-            since: self.since.clone(),
-            files: files.to_vec(),
-            counts: self.counts.clone(),
-            query: self.shared.plan.meaning.clone(),
-        };
-        self.store.commit(&checkpoint)?;
-        for (sink, output) in self.sinks.iter().zip(&self.shared.plan.outputs) {
-            let own: Vec<FileEntry> = files
-                .iter()
-                .filter(|file| file.table == output.table)
-                .cloned()
-                .collect();
-            sink.publish(&own)?;
-        }
-        topic.commit(&Offsets(
-            self.partitions
-                .iter()
-                .map(|(&p, state)| (p, state.next))
-                .collect(),
-        ));
-        let rows = files.iter().map(|file| file.rows).sum();
-        self.metrics.epoch(rows, files.len() as u64);
-        self.summary.epoch = Some(epoch);
-        self.summary.rows += rows;
-        self.summary.files += files.len();
-        self.committed = Some(checkpoint);
-        self.committed_at = Instant::now();
-        Ok(())
     }
 
     fn report(
@@ -416,7 +349,7 @@ impl<'a> Coordinator<'a> {
             ticks_per_second: (self.counts.read - before) as f64 / seconds,
             watermark,
             open_windows,
-            rows_written_total: self.summary.rows,
+            rows_written_total: self.summary.rows + self.summary.rows_printed,
             offsets_done: done.sum(),
             offsets_total: None,
             epoch: self.summary.epoch,

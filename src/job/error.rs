@@ -28,6 +28,9 @@ pub enum JobError {
     /// A frame that cannot be decoded, where the table says `bad_data = 'fail'`.
     #[error("{0}")]
     BadData(String),
+    /// Nobody reads the printed rows any more: the job ends well.
+    #[error("standard output was closed")]
+    ReaderGone,
     /// Anything else.
     #[error("{0}")]
     Failed(String),
@@ -37,6 +40,7 @@ impl JobError {
     /// The exit code that says so.
     pub fn exit(&self) -> Exit {
         match self {
+            JobError::ReaderGone => Exit::Done,
             JobError::Mismatch(_) => Exit::Mismatch,
             JobError::DataLoss(_) => Exit::DataLoss,
             JobError::Unreachable(_) => Exit::KafkaUnreachable,
@@ -64,6 +68,7 @@ impl From<SinkError> for JobError {
             SinkError::NotWritable(text) => JobError::NotWritable(text),
             SinkError::Foreign(text) => JobError::Mismatch(text),
             SinkError::Options(text) => JobError::Usage(text),
+            SinkError::Closed => JobError::ReaderGone,
         }
     }
 }

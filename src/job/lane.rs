@@ -3,21 +3,23 @@
 //! Invariant: what a lane holds is a function of its partition's frames, never of where its
 //! micro-batches were cut.
 
+mod frames;
+mod shares;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray, UInt32Array,
-};
-use arrow::compute::take_record_batch;
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{filter, filter_record_batch, take_record_batch};
 use arrow::datatypes::SchemaRef;
 
+use self::frames::Frame;
+use self::shares::Placing;
 use super::JobError;
 use crate::decode::{Decoder, Format};
-use crate::model::{
-    Counts, FrameRef, NANOS_PER_MILLI, Partition, Reject, RejectReason, Watermark, Window,
-};
+use crate::model::{Counts, FrameRef, Partition, Reject, RejectReason, Watermark, Window};
 use crate::query::{JobPlan, Output, Table, Tally, Ticks};
+use crate::sink::{RowTimes, SinkRows};
 use crate::window::{OpenWindow, Progress};
 
 /// The default of frames of one partition that are worked through together: large enough that what a
@@ -69,20 +71,12 @@ pub struct Lane {
     counted_watermark: Watermark,
     sequence: i64,
     counts: Counts,
+    /// Rows of queries without windows that no epoch has taken yet.
+    passed: Vec<(usize, SinkRows)>,
+    passed_bytes: usize,
+    /// Whether the frames' keys are kept.
+    uses_key: bool,
     scratch: Vec<usize>,
-}
-
-#[derive(Clone, Copy)]
-struct Frame {
-    offset: i64,
-    kafka_time: Option<i64>,
-}
-
-/// Rows of one micro-batch that fall into one window.
-struct Share {
-    window: Window,
-    first_frame: usize,
-    rows: Vec<u32>,
 }
 
 impl Lane {
@@ -113,6 +107,9 @@ impl Lane {
             counted_watermark: start.counted_watermark,
             sequence: 0,
             counts: Counts::default(),
+            passed: Vec::new(),
+            passed_bytes: 0,
+            uses_key: frames::uses_key(&shared),
             scratch: Vec::new(),
             shared,
         })
@@ -142,6 +139,17 @@ impl Lane {
         self.tables.iter().map(BTreeMap::len).sum()
     }
 
+    /// Bytes of rows that wait for the next epoch, about.
+    pub fn passed_bytes(&self) -> usize {
+        self.passed_bytes
+    }
+
+    /// Takes out the rows of queries without windows, by output.
+    pub fn take_passed(&mut self) -> Vec<(usize, SinkRows)> {
+        self.passed_bytes = 0;
+        std::mem::take(&mut self.passed)
+    }
+
     /// Distinct keys in open windows.
     pub fn open_groups(&self) -> usize {
         self.tables
@@ -165,13 +173,7 @@ impl Lane {
             self.count_rejects(frame)?;
         }
         if appended {
-            let kafka_time = frame
-                .timestamp_ms
-                .and_then(|ms| ms.checked_mul(NANOS_PER_MILLI));
-            self.frames.push(Frame {
-                offset: frame.offset,
-                kafka_time,
-            });
+            self.frames.push(Frame::new(frame, self.uses_key));
         }
         self.ahead = frame.offset + 1;
         Ok(())
@@ -187,7 +189,7 @@ impl Lane {
         if !self.frames.is_empty() {
             let decoded = self.decoder.finish();
             let frames = std::mem::take(&mut self.frames);
-            let batch = self.batch(&decoded, &frames)?;
+            let batch = frames::batch(&self.shared, self.partition, &decoded, &frames)?;
             let before = self.watermarks(&batch, &frames);
             let shared = Arc::clone(&self.shared);
             for (at, output) in shared.plan.outputs.iter().enumerate() {
@@ -249,17 +251,6 @@ impl Lane {
         Ok(())
     }
 
-    fn batch(&self, decoded: &RecordBatch, frames: &[Frame]) -> Result<RecordBatch, JobError> {
-        let mut columns: Vec<ArrayRef> = decoded.columns().to_vec();
-        let times: TimestampNanosecondArray = frames.iter().map(|frame| frame.kafka_time).collect();
-        columns.push(Arc::new(times));
-        columns.push(Arc::new(Int64Array::from_iter_values(
-            0..frames.len() as i64,
-        )));
-        RecordBatch::try_new(Arc::clone(&self.shared.frames), columns)
-            .map_err(|error| JobError::Failed(format!("a micro-batch does not fit: {error}")))
-    }
-
     /// Takes the frames into account one by one; the watermark before each.
     fn watermarks(&mut self, batch: &RecordBatch, frames: &[Frame]) -> Vec<Watermark> {
         let watermark = &self.shared.plan.source.watermark;
@@ -280,7 +271,7 @@ impl Lane {
                 let candidate = candidates
                     .is_valid(row)
                     .then(|| candidates.value(row))
-                    .filter(|candidate| !in_future(event_time(candidate), frame.kafka_time, skew));
+                    .filter(|candidate| !frame.is_before(event_time(candidate), skew));
                 self.progress.frame(frame.offset, candidate.map(Watermark))
             })
             .collect()
@@ -332,13 +323,7 @@ impl Lane {
     ) -> Result<(), JobError> {
         let half = frames.len() / 2;
         for rows in [0..half, half..frames.len()] {
-            let decoded = batch.slice(rows.start, rows.len());
-            let decoded = RecordBatch::try_new(
-                Arc::clone(&self.shared.plan.source.decoded),
-                decoded.columns()[..decoded.num_columns() - 2].to_vec(),
-            )
-            .map_err(|error| JobError::Failed(error.to_string()))?;
-            let part = self.batch(&decoded, &frames[rows.clone()])?;
+            let part = frames::slice(batch, rows.start, rows.len())?;
             self.run(at, output, &part, &frames[rows.clone()], &before[rows])?;
         }
         Ok(())
@@ -354,7 +339,17 @@ impl Lane {
         counting: bool,
     ) -> Result<(), JobError> {
         let mut counts = Counts::default();
-        let shares = self.shares(at, output, ticks, frames, before, &mut counts);
+        let Some(windows) = output.pipeline.windows() else {
+            return self.pass(at, output, ticks, frames, counting);
+        };
+        let placing = Placing {
+            ticks,
+            frames,
+            before,
+            emitted: self.emitted[at],
+            max_future_skew: self.shared.max_future_skew,
+        };
+        let shares = placing.shares(windows, &mut counts);
         if counting {
             self.counts.add(&counts);
         }
@@ -388,63 +383,40 @@ impl Lane {
         Ok(())
     }
 
-    /// Which rows go into which window; the others are counted by what keeps them out.
-    fn shares(
-        &self,
+    /// Keeps the rows of a query without windows until the next epoch. Those of frames that an earlier
+    /// run committed are in its files.
+    fn pass(
+        &mut self,
         at: usize,
         output: &Output,
         ticks: &Ticks,
         frames: &[Frame],
-        before: &[Watermark],
-        counts: &mut Counts,
-    ) -> Vec<Share> {
-        let windows = output.pipeline.windows();
-        let emitted = self.emitted[at];
-        let mut shares: Vec<Share> = Vec::new();
-        let mut current = 0;
-        for row in 0..ticks.event_time.len() {
-            let frame = ticks.frame.value(row) as usize;
-            if ticks.event_time.is_null(row) {
-                counts.reject(RejectReason::Null, 1);
-                continue;
-            }
-            let time = ticks.event_time.value(row);
-            if in_future(time, frames[frame].kafka_time, self.shared.max_future_skew) {
-                counts.reject(RejectReason::Future, 1);
-                continue;
-            }
-            let Some(window) = windows.assign(time) else {
-                counts.reject(RejectReason::OutOfRange, 1);
-                continue;
-            };
-            if window.end <= before[frame].0.max(emitted.0) {
-                counts.late += 1;
-                continue;
-            }
-            counts.in_windows += 1;
-            if shares
-                .get(current)
-                .is_none_or(|share| share.window != window)
-            {
-                current = shares
-                    .iter()
-                    .position(|share| share.window == window)
-                    .unwrap_or_else(|| {
-                        shares.push(Share {
-                            window,
-                            first_frame: frame,
-                            rows: Vec::new(),
-                        });
-                        shares.len() - 1
-                    });
-            }
-            shares[current].rows.push(row as u32);
+        counting: bool,
+    ) -> Result<(), JobError> {
+        if !self.counting(frames[0].offset) {
+            return Ok(());
         }
-        shares
+        let failed = |error: arrow::error::ArrowError| JobError::Failed(error.to_string());
+        let mut rows = ticks.rows(&output.schema)?;
+        let mut times = ticks.event_time.clone();
+        if output.needs_event_time() && times.null_count() > 0 {
+            let timed = arrow::compute::is_not_null(&times).map_err(failed)?;
+            rows = filter_record_batch(&rows, &timed).map_err(failed)?;
+            times = filter(&times, &timed)
+                .map_err(failed)?
+                .as_primitive()
+                .clone();
+        }
+        if counting {
+            let untimed = (ticks.event_time.len() - rows.num_rows()) as u64;
+            self.counts.in_windows += rows.num_rows() as u64;
+            self.counts.reject(RejectReason::Null, untimed);
+        }
+        if rows.num_rows() > 0 {
+            self.passed_bytes += rows.get_array_memory_size();
+            let times = RowTimes::Each(times);
+            self.passed.push((at, SinkRows { times, rows }));
+        }
+        Ok(())
     }
-}
-
-/// Further in the future of Kafka's timestamp than allowed; without one nothing can be said.
-fn in_future(time: i64, kafka_time: Option<i64>, skew: i64) -> bool {
-    kafka_time.is_some_and(|kafka| time > kafka.saturating_add(skew))
 }

@@ -23,6 +23,8 @@ pub use lane::MICRO_BATCH_FRAMES;
 pub use progress::ProgressReport;
 pub use rebuild::{Rebuild, rebuild};
 
+pub use crate::sink::Console;
+
 use crate::checkpoint::CheckpointStore;
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::{Counts, Epoch, Partition};
@@ -51,8 +53,11 @@ pub struct JobSpec {
     /// Frames of one partition that are worked through together at the most, 1 and up; see
     /// [`MICRO_BATCH_FRAMES`].
     pub micro_batch_frames: usize,
-    /// Where its checkpoints are kept.
-    pub checkpoint_dir: PathBuf,
+    /// Where its checkpoints are kept; `None` for a job that only shows rows
+    /// ([`JobPlan::is_preview`]), which begins anew each time and commits nothing.
+    pub checkpoint_dir: Option<PathBuf>,
+    /// Where printed rows go.
+    pub console: Console,
     /// Read what the topic holds at the start, then end.
     pub bounded: bool,
     /// Least time between two epochs of an unbounded run.
@@ -90,6 +95,10 @@ pub struct Summary {
     pub open_since: Option<i64>,
     /// How a rebuild ended, if it was one.
     pub rebuild: Option<Rebuild>,
+    /// Rows that this run printed.
+    pub rows_printed: u64,
+    /// Whether it only showed rows: the next run begins anew.
+    pub is_preview: bool,
 }
 
 /// The system's wall clock, nanoseconds since 1970 UTC.
@@ -107,17 +116,27 @@ pub fn run(
     topic: &dyn Topic,
     on_progress: &mut dyn FnMut(&ProgressReport),
 ) -> Result<Summary, JobError> {
-    let mut store = CheckpointStore::open(&spec.checkpoint_dir)?;
-    rebuild::finish(&mut store, on_progress)?;
-    let checkpoint = store.load()?;
+    let dir = spec.checkpoint_dir.as_deref();
+    let mut store = dir.map(CheckpointStore::open).transpose()?;
+    let checkpoint = match &mut store {
+        Some(store) => {
+            rebuild::finish(store, on_progress)?;
+            store.load()?
+        }
+        None => None,
+    };
     if let Some(checkpoint) = &checkpoint {
         start::check_meaning(&spec, checkpoint)?;
     }
-    rebuild::give_up(&store)?;
+    if let Some(store) = &store {
+        rebuild::give_up(store)?;
+    }
+    let mut spec = spec;
+    let tasks = spec.plan.load().map_err(JobError::Failed)?;
     let sinks = start::open_sinks(&spec, checkpoint.as_ref())?;
     let bounds = topic.bounds()?;
     let starts = start::starts(&spec, topic.name(), checkpoint.as_ref(), &bounds)?;
-    epoch::Coordinator::new(spec, &mut store, sinks, checkpoint).run(
+    epoch::Coordinator::new(spec, store.as_mut(), sinks, checkpoint, tasks).run(
         topic,
         &bounds,
         &starts,

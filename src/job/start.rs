@@ -9,9 +9,10 @@ use super::lane::LaneStart;
 use super::{JobError, JobSpec, StartAt};
 use crate::checkpoint::{Checkpoint, FileEntry};
 use crate::model::{Partition, Watermark};
-use crate::query::{Change, compare, path_of};
+use crate::query::sql::{DecimalEncoding, FilesystemSinkOptions, TimestampFormat};
+use crate::query::{Change, JobPlan, Output, SinkOptions, compare, path_of};
 use crate::sink::generation::publish_committed;
-use crate::sink::{Compression, ParquetOptions, ParquetSink};
+use crate::sink::{Compression, ConsoleSink, ParquetOptions, ParquetSink, PrintFormat, Sink};
 use crate::source::Bounds;
 
 /// The end of a sentence that begins with `--rebuild`.
@@ -29,7 +30,7 @@ pub fn check_meaning(spec: &JobSpec, checkpoint: &Checkpoint) -> Result<(), JobE
         }
         Change::Refuse(differences) => Err(JobError::Mismatch(format!(
             "the checkpoint in {} was written for another query (was → is):\n  {}\nTo go on would mix rows of both, or begin a table with half a window. You can\n  - undo the edit\n  - make it a job of its own: another path for the table (CANDLES_PATH), another checkpoint location\n  - add --rebuild: {REBUILD_DOES}",
-            spec.checkpoint_dir.display(),
+            checkpoint_dir(spec),
             differences.join("\n  ")
         ))),
     }
@@ -43,7 +44,7 @@ fn leave(table: &str, checkpoint: &Checkpoint) -> Result<(), JobError> {
     let files = checkpoint.files.iter().filter(|file| file.table == table);
     publish_committed(Path::new(path), &files.collect::<Vec<_>>())?;
     tracing::info!(
-        "table {table} is no longer in the SQL: its candles stay in {path}, windows of it that were open are not written"
+        "table {table} is no longer in the SQL: its rows stay ({path}), windows of it that were open are not written"
     );
     Ok(())
 }
@@ -154,40 +155,98 @@ fn first_offset(spec: &JobSpec, partition: Partition, bounds: Bounds) -> Result<
     }
 }
 
-/// Opens every output's sink, and finishes or undoes what an earlier run left.
-pub fn open_sinks(
-    spec: &JobSpec,
-    checkpoint: Option<&Checkpoint>,
-) -> Result<Vec<ParquetSink>, JobError> {
-    spec.plan
-        .outputs
-        .iter()
-        .map(|output| {
-            let options = ParquetOptions {
-                table: output.table.clone(),
-                job: spec.name.clone(),
-                path: output.sink.path.clone(),
-                time_pattern: output.sink.time_pattern.clone(),
-                compression: compression(output.sink.compression),
-                row_group_bytes: output.sink.row_group_bytes,
-                filename_prefix: output.sink.filename_prefix.clone(),
-                sort_columns: output.sort_columns.clone(),
-            };
-            let sink = ParquetSink::open(options, Arc::clone(&output.schema))?;
-            if checkpoint.is_none() && sink.has_published()? {
-                return Err(JobError::Mismatch(format!(
-                    "{} holds Parquet files, but {} holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had, or add --rebuild: {REBUILD_DOES}",
-                    output.sink.path.display(),
-                    spec.checkpoint_dir.display()
-                )));
-            }
-            let files = checkpoint.map_or(&[][..], |checkpoint| &checkpoint.files);
-            let files: Vec<FileEntry> =
-                files.iter().filter(|file| file.table == output.table).cloned().collect();
-            sink.recover(&files)?;
-            Ok(sink)
-        })
+/// Per output the end of the last emitted window. Of a SELECT's windows nothing is remembered: it shows those
+/// of which no tick can lie before the replay points, so never half a one.
+pub fn emitted(plan: &JobPlan, checkpoint: Option<&Checkpoint>) -> Vec<Watermark> {
+    let of = |output: &Output| {
+        let checkpoint = checkpoint?;
+        if !output.sink.is_preview() {
+            return checkpoint.emitted.get(&output.table).map(|end| end.0);
+        }
+        let partitions = checkpoint.partitions.values();
+        let before = partitions.map(|state| state.replay.watermark).max();
+        let before = before.filter(|&watermark| watermark != Watermark::NONE)?;
+        let last_time = before.0.saturating_add(plan.source.watermark.delay);
+        // A window that begins after it ends later than this.
+        let windows = output.pipeline.windows()?;
+        Some(Watermark(last_time.saturating_add(windows.width())))
+    };
+    let outputs = plan.outputs.iter();
+    outputs
+        .map(|output| of(output).unwrap_or(Watermark::NONE))
         .collect()
+}
+
+/// Opens every output's sink, and finishes or undoes what an earlier run left.
+pub fn open_sinks(spec: &JobSpec, checkpoint: Option<&Checkpoint>) -> Result<Vec<Sink>, JobError> {
+    let outputs = spec.plan.outputs.iter();
+    let previews = outputs.clone().filter(|output| output.sink.is_preview());
+    let previews = previews.count();
+    let sinks = outputs.map(|output| {
+        let print =
+            |format| ConsoleSink::new(spec.console.clone(), format, Arc::clone(&output.schema));
+        let sink = match &output.sink {
+            SinkOptions::Filesystem(options) => {
+                Sink::Parquet(Box::new(open_files(spec, output, options, checkpoint)?))
+            }
+            SinkOptions::Stdout(options) => Sink::Console(print(PrintFormat::Json {
+                unix_millis: options.timestamps == TimestampFormat::UnixMillis,
+                decimals_as_text: options.decimals == DecimalEncoding::String,
+            })?),
+            SinkOptions::Preview { line } => {
+                let heading = (previews > 1).then(|| format!("-- query at line {line}"));
+                Sink::Console(print(PrintFormat::Table { heading })?)
+            }
+        };
+        let files = checkpoint.map_or(&[][..], |checkpoint| &checkpoint.files);
+        let files: Vec<FileEntry> = files
+            .iter()
+            .filter(|file| file.table == output.table)
+            .cloned()
+            .collect();
+        sink.recover(&files)?;
+        Ok(sink)
+    });
+    sinks.collect()
+}
+
+fn open_files(
+    spec: &JobSpec,
+    output: &Output,
+    sink: &FilesystemSinkOptions,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<ParquetSink, JobError> {
+    let options = ParquetOptions {
+        table: output.table.clone(),
+        job: spec.name.clone(),
+        path: sink.path.clone(),
+        time_pattern: sink.time_pattern.clone(),
+        partition_columns: sink
+            .partition_names()
+            .into_iter()
+            .filter_map(|name| output.schema.index_of(name).ok())
+            .collect(),
+        file_bytes: sink.rolling_bytes,
+        compression: compression(sink.compression),
+        row_group_bytes: sink.row_group_bytes,
+        filename_prefix: sink.filename_prefix.clone(),
+        sort_columns: output.sort_columns.clone(),
+    };
+    let opened = ParquetSink::open(options, Arc::clone(&output.schema))?;
+    if checkpoint.is_none() && opened.has_published()? {
+        return Err(JobError::Mismatch(format!(
+            "{} holds Parquet files, but {} holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had, or add --rebuild: {REBUILD_DOES}",
+            sink.path.display(),
+            checkpoint_dir(spec)
+        )));
+    }
+    Ok(opened)
+}
+
+/// Where the checkpoints are, for messages.
+fn checkpoint_dir(spec: &JobSpec) -> String {
+    let dir = spec.checkpoint_dir.as_ref();
+    dir.map_or_else(|| "nowhere".to_string(), |dir| dir.display().to_string())
 }
 
 fn compression(named: crate::query::sql::ParquetCompression) -> Compression {

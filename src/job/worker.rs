@@ -15,6 +15,7 @@ use super::lane::{Lane, Shared};
 use crate::checkpoint::{PartitionState, ReplayPoint};
 use crate::model::{Counts, NANOS_PER_MILLI, Partition, Watermark, Window};
 use crate::query::Table;
+use crate::sink::SinkRows;
 use crate::source::{Event, Source};
 use crate::window::{Quiet, Standing};
 
@@ -23,6 +24,8 @@ const POLL_FRAMES: usize = 8192;
 /// Windows of its partitions that a worker holds open before it asks for those that can be closed: a
 /// table costs some 40 kB however few its keys.
 const CROWD: usize = 32;
+/// Bytes of rows without windows that a worker holds before it waits for an epoch to take them.
+const PASSED_BYTES: usize = 16 << 20;
 /// How long a poll waits for the first frame: the longest that the coordinator waits for an answer.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 
@@ -54,7 +57,7 @@ pub enum Note {
         /// Every partition is read to its end.
         finished: bool,
     },
-    /// Many windows are open; closing those that can be would make room.
+    /// Many windows are open, or rows wait: an epoch would make room.
     Crowded,
     /// The job cannot go on.
     Failed(JobError),
@@ -73,6 +76,8 @@ pub struct LaneView {
 pub struct ClosedTables {
     /// By output, window and partition.
     pub tables: Vec<(usize, Window, Partition, Table)>,
+    /// Rows of queries without windows, by output and partition.
+    pub passed: Vec<(usize, Partition, SinkRows)>,
     /// For the checkpoint.
     pub partitions: BTreeMap<Partition, PartitionState>,
     /// What became of the ticks since the last epoch.
@@ -152,8 +157,15 @@ impl Worker {
         let mut crowd = CROWD;
         loop {
             let finished = self.members.values().all(Member::finished);
-            let waits = finished || self.budget == Some(0);
-            if waits && !told {
+            let is_full = self.passed_bytes() >= PASSED_BYTES;
+            let waits = finished || self.budget == Some(0) || is_full;
+            if waits && is_full && !finished {
+                // Whatever it closes, the next epoch takes the rows.
+                if crowd != usize::MAX && notes.send(Note::Crowded).is_err() {
+                    return Ok(());
+                }
+                crowd = usize::MAX;
+            } else if waits && !told {
                 told = true;
                 if notes.send(Note::Waiting { finished }).is_err() {
                     return Ok(());
@@ -254,6 +266,13 @@ impl Worker {
             .sum()
     }
 
+    fn passed_bytes(&self) -> usize {
+        self.members
+            .values()
+            .map(|member| member.lane.passed_bytes())
+            .sum()
+    }
+
     fn look(&mut self, now: i64) -> Result<Vec<LaneView>, JobError> {
         let idle = self.shared.plan.source.options.idle;
         let outputs = self.shared.plan.outputs.len();
@@ -282,6 +301,10 @@ impl Worker {
             closed
                 .tables
                 .extend(tables.map(|(at, window, table)| (at, window, partition, table)));
+            let passed = member.lane.take_passed().into_iter();
+            closed
+                .passed
+                .extend(passed.map(|(at, rows)| (at, partition, rows)));
             closed.counts.add(&member.lane.take_counts());
             closed.open_groups += member.lane.open_groups();
             let replay = member.lane.progress().replay_point();

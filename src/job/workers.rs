@@ -17,6 +17,8 @@ pub struct Workers {
     pub waiting: usize,
     /// Those among them whose partitions are read to their end.
     pub finished: usize,
+    /// One of them wants an epoch, and said so while the last one ended.
+    pub crowded: bool,
 }
 
 impl Workers {
@@ -41,6 +43,7 @@ impl Workers {
             notes,
             waiting: 0,
             finished: 0,
+            crowded: false,
         }
     }
 
@@ -74,7 +77,7 @@ impl Workers {
         emitted: &[Watermark],
         budget_per_partition: Option<u64>,
     ) -> Result<ClosedTables, JobError> {
-        (self.waiting, self.finished) = (0, 0);
+        (self.waiting, self.finished, self.crowded) = (0, 0, false);
         let workers = self.commands.len();
         for command in &self.commands {
             let close = Command::Close {
@@ -89,6 +92,7 @@ impl Workers {
             match self.notes.recv().map_err(|_| gone())? {
                 Note::Closed(closed) => {
                     all.tables.extend(closed.tables);
+                    all.passed.extend(closed.passed);
                     all.partitions.extend(closed.partitions);
                     all.counts.add(&closed.counts);
                     all.open_groups += closed.open_groups;
@@ -99,7 +103,7 @@ impl Workers {
                     self.waiting += 1;
                     self.finished += usize::from(finished);
                 }
-                Note::Crowded => {}
+                Note::Crowded => self.crowded = true,
                 Note::Failed(error) => return Err(error),
                 Note::Looked(_) => return Err(gone()),
             }

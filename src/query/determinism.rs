@@ -5,7 +5,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 
-use super::tumble::TUMBLE;
+use super::windowing::WindowKind;
 
 /// Stable within a query, but not between two runs of it.
 const CLOCKS: [&str; 5] = [
@@ -33,7 +33,7 @@ pub fn check_expr(expr: &Expr) -> Result<()> {
         if let Expr::ScalarFunction(call) = expr {
             let name = call.func.name();
             let volatile = call.func.signature().volatility == Volatility::Volatile;
-            if name != TUMBLE && (volatile || CLOCKS.contains(&name)) {
+            if WindowKind::named(name).is_none() && (volatile || CLOCKS.contains(&name)) {
                 return plan_err!(
                     "{name}() gives another value in every run, so the same ticks would not give the same rows; use _timestamp for the time of a tick"
                 );

@@ -4,7 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::plan::{Output, SourcePlan};
+use super::sinks::SinkOptions;
 use super::sql::{SqlFile, Statement, sql_name};
+
+/// Where a table goes that goes to no folder.
+const STDOUT: &str = "standard output";
 
 /// The meaning of a file: entries that are compared one by one when a job starts again.
 ///
@@ -22,12 +26,34 @@ pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<S
         let columns = output.schema.fields().iter();
         let columns =
             columns.map(|field| format!("{} {}", field.name(), sql_name(field.data_type())));
-        let seconds = output.pipeline.windows().width() as f64 / 1e9;
-        let sink = &output.sink;
-        let pattern = sink.time_pattern.as_deref().unwrap_or("none");
-        meaning.insert(format!("path {table}"), sink.path.display().to_string());
-        meaning.insert(format!("partitioning {table}"), pattern.to_string());
-        meaning.insert(format!("window {table}"), format!("tumble {seconds} s"));
+        let seconds = |nanos: i64| nanos as f64 / 1e9;
+        let windows = match output.pipeline.windows() {
+            None => "none".to_owned(),
+            Some(windows) if windows.overlap() == 1 => {
+                format!("tumble {} s", seconds(windows.width()))
+            }
+            Some(windows) => format!(
+                "hop {} s, {} s",
+                seconds(windows.slide()),
+                seconds(windows.width())
+            ),
+        };
+        let path = match &output.sink {
+            SinkOptions::Filesystem(sink) => {
+                let pattern = sink.time_pattern.as_deref();
+                let by: Vec<&str> = pattern.into_iter().chain(sink.partition_names()).collect();
+                let by = match by.is_empty() {
+                    true => "none".to_string(),
+                    false => by.join(", "),
+                };
+                meaning.insert(format!("partitioning {table}"), by);
+                sink.path.display().to_string()
+            }
+            SinkOptions::Stdout(_) => STDOUT.to_string(),
+            SinkOptions::Preview { .. } => continue,
+        };
+        meaning.insert(format!("path {table}"), path);
+        meaning.insert(format!("window {table}"), windows);
         meaning.insert(format!("keys {table}"), output.pipeline.keys().join(", "));
         meaning.insert(
             format!("columns {table}"),
@@ -92,7 +118,7 @@ pub fn compare(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -
     let of_table =
         |name: &str, table: &str| name.split_once(' ').is_some_and(|(_, of)| of == table);
     let mut refused: Vec<String> = (added.iter())
-        .map(|&(table, path)| match tables(old).find(|(_, of)| *of == path) {
+        .map(|&(table, path)| match tables(old).find(|(_, of)| *of == path && path != STDOUT) {
             // One folder under another name.
             Some((was, _)) => format!("table of {path}: {was} → {table}"),
             None => format!(

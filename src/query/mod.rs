@@ -4,9 +4,13 @@
 
 pub mod sql;
 
+mod above;
 mod aggregates;
 mod determinism;
 mod forgiving;
+mod json;
+mod locality;
+mod lookup;
 mod lowering;
 mod meaning;
 mod origin;
@@ -14,14 +18,19 @@ mod pipeline;
 mod plan;
 mod session;
 mod sinks;
+mod split;
+mod static_table;
 mod steps;
 mod stream;
-mod tumble;
 mod watermark;
+mod windowing;
 
+pub use above::Tasks;
 pub use aggregates::Table;
 pub use meaning::{Change, compare, path_of};
 pub use pipeline::{Pipeline, Ticks};
 pub use plan::{JobPlan, Output, SourcePlan};
+pub use sinks::SinkOptions;
 pub use steps::Tally;
+pub use stream::FrameColumn;
 pub use watermark::WatermarkPlan;

@@ -1,41 +1,48 @@
-//! One INSERT, taken apart at its aggregate: stateless steps below it, held accumulators per window
-//! in its place, stateless steps above it.
+//! One query, ready to run. One with a windowed aggregate is taken apart there: stateless steps below it,
+//! held accumulators per window in its place, what stands above it once a closed window. One without an
+//! aggregate is steps only, whose rows leave as they come.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::catalog::default_table_source::provider_as_source;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DataFusionError, Result, plan_err};
-use datafusion::datasource::empty::EmptyTable;
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampNanosecondArray};
+use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DataFusionError, Result, plan_err};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 
+use super::above::{Above, Tasks, WindowRows};
 use super::aggregates::{Aggregates, Table};
 use super::forgiving::forgive_casts;
-use super::lowering::{Lowered, column_name};
+use super::locality;
+use super::lookup::Lookup;
+use super::lowering::Lowered;
 use super::origin;
 use super::session::analyze;
 use super::sinks::into_sink;
+use super::split::{above, find_aggregate, node_name, window_key, window_rows_schema};
 use super::steps::{Steps, Tally};
-use super::stream::carry_hidden;
-use super::tumble::{tumble_width, window_column};
+use super::stream::{carry_hidden, is_stream, timestamp_type};
+use super::windowing::window_column;
 use crate::model::Window;
-use crate::window::TumbleWindows;
+use crate::window::Windows;
 
-/// Name of the table that stands for the aggregate's rows in the plan above it.
-const WINDOW_ROWS: &str = "__window_rows";
-
-/// A windowed aggregate query.
+/// A query over the stream.
 #[derive(Debug)]
 pub struct Pipeline {
-    windows: TumbleWindows,
     below: Steps,
+    /// `None`: rows leave as they come.
+    windowed: Option<Windowed>,
+}
+
+/// A windowed aggregate and what is above it.
+#[derive(Debug)]
+struct Windowed {
+    windows: Windows,
     aggregates: Aggregates,
     /// Where among the group keys the window stands.
     window_at: usize,
-    above: Steps,
+    above: Above,
     /// Schema of the aggregate's rows, the window among the keys.
     rows: SchemaRef,
     keys: Vec<String>,
@@ -43,58 +50,64 @@ pub struct Pipeline {
 
 /// Rows of one micro-batch, after the stateless part.
 pub struct Ticks {
-    /// Group keys and arguments, then event time; `__order` comes last.
+    /// Group keys and arguments, or the sink's columns; then event time.
     columns: Vec<ArrayRef>,
     /// Event time of every row, nanoseconds; null where there is none.
-    pub event_time: arrow::array::TimestampNanosecondArray,
+    pub event_time: TimestampNanosecondArray,
     /// Which frame of the micro-batch every row is from.
     pub frame: Int64Array,
+}
+
+impl Ticks {
+    /// The sink's rows of a query whose rows leave as they come.
+    pub fn rows(&self, sink: &SchemaRef) -> Result<RecordBatch> {
+        let columns = self.columns[..self.columns.len() - 1].to_vec();
+        Ok(RecordBatch::try_new(Arc::clone(sink), columns)?)
+    }
 }
 
 impl Pipeline {
     /// Takes a planned query apart. What this engine does not run is an error that says so.
     pub fn new(state: &SessionState, plan: LogicalPlan, sink: &SchemaRef) -> Result<Pipeline> {
-        let plan = into_sink(carry_hidden(plan)?, sink)?;
-        let plan = analyze(state, plan)?;
-        let aggregate = find_aggregate(&plan)?.clone();
-        let (window_at, windows) = window_key(&aggregate)?;
-        let keys: Vec<Expr> = without(&aggregate.group_expr, window_at);
-        let lowered = Lowered::new(state, &aggregate, &keys)?;
-        let below = forgive_casts(lowered.below)?;
-        let below = state.optimize(&below).map_err(strip_context)?;
-        let above = state
-            .optimize(&above(plan, &aggregate)?)
-            .map_err(strip_context)?;
-        let below = Steps::compile(&below, state)?;
-        let above = Steps::compile(&above, state)?;
-        let aggregates = Aggregates::new(lowered.input, keys.len(), &lowered.functions)?;
+        let selected = plan.schema().fields().len();
+        let plan = carry_hidden(plan)?;
+        let Some(aggregate) = find_aggregate(&plan).cloned() else {
+            check_rows(&plan)?;
+            let plan = forgive_casts(analyze(state, into_sink(plan, sink, selected, true)?)?)?;
+            let below = Steps::compile(&optimize(state, &plan)?, state)?;
+            return Ok(Pipeline {
+                below,
+                windowed: None,
+            });
+        };
+        window_key(&aggregate)?;
+        let plan = analyze(state, into_sink(plan, sink, selected, false)?)?;
+        let aggregate = find_aggregate(&plan).cloned().unwrap_or(aggregate);
+        let (below, windowed) = Windowed::new(state, plan, &aggregate)?;
         Ok(Pipeline {
-            windows,
             below,
-            aggregates,
-            window_at,
-            above,
-            rows: window_rows_schema(&aggregate),
-            keys: (keys.iter())
-                .map(|key| origin::text(key, &aggregate.input))
-                .collect(),
+            windowed: Some(windowed),
         })
     }
 
-    /// The windows that rows fall into.
-    pub fn windows(&self) -> TumbleWindows {
-        self.windows
+    /// The windows that rows fall into; `None`: rows leave as they come.
+    pub fn windows(&self) -> Option<Windows> {
+        self.windowed.as_ref().map(|windowed| windowed.windows)
     }
 
     /// The group keys besides the window, as text over the stream's own columns: whatever views and aliases
     /// they go through.
     pub fn keys(&self) -> &[String] {
-        &self.keys
+        self.windowed
+            .as_ref()
+            .map_or(&[], |windowed| &windowed.keys)
     }
 
     /// Whether rows are kept until their window closes, which costs memory by the tick.
     pub fn keeps_rows(&self) -> bool {
-        self.aggregates.keeps_rows()
+        self.windowed
+            .as_ref()
+            .is_some_and(|windowed| windowed.aggregates.keeps_rows())
     }
 
     /// Names of the stream's columns that [`Pipeline::ticks`] wants, in order.
@@ -102,21 +115,34 @@ impl Pipeline {
         self.below.input()
     }
 
+    /// The joins with static tables, which want their tables' rows.
+    pub fn lookups(&mut self) -> impl Iterator<Item = &mut Lookup> {
+        self.below.lookups()
+    }
+
+    /// Makes what needs the static tables' rows.
+    pub fn load(&mut self, state: &SessionState) -> Result<()> {
+        match &mut self.windowed {
+            Some(windowed) => windowed.above.load(state),
+            None => Ok(()),
+        }
+    }
+
     /// Runs the stateless part over the frames of one micro-batch.
     pub fn ticks(&self, frames: RecordBatch, tally: &mut Tally) -> Result<Ticks> {
         let rows = self.below.run(frames, tally)?;
-        let width = rows.num_columns();
         let mut columns = rows.columns().to_vec();
         let frame = columns
             .pop()
             .expect("the plan below ends in the hidden columns");
-        let downcast = |column: &ArrayRef| {
-            let cast = arrow::compute::cast(column, &super::stream::timestamp_type())?;
-            Ok::<_, DataFusionError>(arrow::array::AsArray::as_primitive(&cast).clone())
-        };
+        let time = columns
+            .pop()
+            .expect("the plan below ends in the hidden columns");
+        let time = arrow::compute::cast(&time, &timestamp_type())?;
+        columns.push(Arc::clone(&time));
         Ok(Ticks {
-            event_time: downcast(&columns[width - 2])?,
-            frame: arrow::array::AsArray::as_primitive(&frame).clone(),
+            event_time: time.as_primitive().clone(),
+            frame: frame.as_primitive().clone(),
             columns,
         })
     }
@@ -124,18 +150,14 @@ impl Pipeline {
     /// The accumulators' input: the rows, and the order in which equal event times stand.
     pub fn accumulator_input(&self, ticks: &Ticks, order: Int64Array) -> Result<RecordBatch> {
         let mut columns = ticks.columns.clone();
-        *columns.last_mut().expect("event time is the last column") =
-            Arc::new(ticks.event_time.clone());
         columns.push(Arc::new(order));
-        Ok(RecordBatch::try_new(
-            Arc::clone(self.aggregates.input()),
-            columns,
-        )?)
+        let input = Arc::clone(self.windowed()?.aggregates.input());
+        Ok(RecordBatch::try_new(input, columns)?)
     }
 
     /// An empty table for one window and topic partition.
     pub fn table(&self) -> Result<Table> {
-        self.aggregates.table()
+        self.windowed()?.aggregates.table()
     }
 
     /// Adds rows of `input` to a table. `scratch` is a buffer to reuse.
@@ -145,129 +167,84 @@ impl Pipeline {
         input: &RecordBatch,
         scratch: &mut Vec<usize>,
     ) -> Result<()> {
-        table.update(&self.aggregates, input, scratch)
+        table.update(&self.windowed()?.aggregates, input, scratch)
     }
 
     /// The sink's rows of one closed window, from the tables of its partitions in partition order.
-    pub fn finish(&self, window: Window, tables: Vec<Table>) -> Result<RecordBatch> {
-        let merged = self.aggregates.finish(tables)?;
+    pub fn finish(&self, window: Window, tables: Vec<Table>, tasks: &Tasks) -> Result<RecordBatch> {
+        let windowed = self.windowed()?;
+        let merged = windowed.aggregates.finish(tables)?;
         let rows = merged.num_rows();
         let mut columns = merged.columns().to_vec();
-        columns.insert(self.window_at, window_column(window, rows));
-        let columns = self
-            .above
-            .input()
-            .iter()
-            .map(|name| {
-                Arc::clone(&columns[self.rows.index_of(name).expect("a column of these rows")])
-            })
-            .collect();
-        let schema = self.above.input_schema(&self.rows);
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch = RecordBatch::try_new_with_options(schema, columns, &options)?;
-        self.above.run(batch, &mut Tally::default())
+        columns.insert(windowed.window_at, window_column(window, rows));
+        windowed.above.run(&windowed.rows, columns, rows, tasks)
     }
-}
 
-/// The aggregate, under nothing but projections, filters and aliases.
-fn find_aggregate(plan: &LogicalPlan) -> Result<&Aggregate> {
-    match plan {
-        LogicalPlan::Aggregate(aggregate) => Ok(aggregate),
-        LogicalPlan::Projection(projection) => find_aggregate(&projection.input),
-        LogicalPlan::Filter(filter) => find_aggregate(&filter.input),
-        LogicalPlan::SubqueryAlias(alias) => find_aggregate(&alias.input),
-        LogicalPlan::TableScan(_) | LogicalPlan::Unnest(_) => plan_err!(
-            "the query has no windowed aggregate; the local engine runs GROUP BY … tumble(interval '…')"
-        ),
-        other => plan_err!(
-            "the local engine does not run {} above a windowed aggregate",
-            node_name(other)
-        ),
-    }
-}
-
-/// What a plan's node is in SQL.
-pub fn node_name(plan: &LogicalPlan) -> &'static str {
-    match plan {
-        LogicalPlan::Sort(_) => "ORDER BY",
-        LogicalPlan::Limit(_) => "LIMIT",
-        LogicalPlan::Join(_) => "a join",
-        LogicalPlan::Union(_) => "UNION",
-        LogicalPlan::Window(_) => "window functions (OVER)",
-        LogicalPlan::Distinct(_) => "SELECT DISTINCT",
-        LogicalPlan::Aggregate(_) => "a second aggregation",
-        LogicalPlan::Subquery(_) => "a subquery in an expression",
-        LogicalPlan::EmptyRelation(_) => "a query without rows",
-        LogicalPlan::Values(_) => "VALUES",
-        LogicalPlan::RecursiveQuery(_) => "WITH RECURSIVE",
-        _ => "this kind of query",
-    }
-}
-
-fn window_key(aggregate: &Aggregate) -> Result<(usize, TumbleWindows)> {
-    let mut found = None;
-    for (at, key) in aggregate.group_expr.iter().enumerate() {
-        if matches!(key, Expr::GroupingSet(_)) {
-            return plan_err!("the local engine does not run GROUPING SETS, CUBE or ROLLUP");
-        }
-        match tumble_width(key) {
-            None => {}
-            Some(_) if found.is_some() => return plan_err!("a query has one window"),
-            Some(Err(message)) => return plan_err!("{message}"),
-            Some(Ok(width)) => found = TumbleWindows::new(width).map(|windows| (at, windows)),
+    fn windowed(&self) -> Result<&Windowed> {
+        match &self.windowed {
+            Some(windowed) => Ok(windowed),
+            None => plan_err!("a query without windows has no accumulators"),
         }
     }
-    match found {
-        Some(found) => Ok(found),
-        None if holds_aggregate(&aggregate.input) => {
-            plan_err!("the local engine does not run a second aggregation above a windowed one")
-        }
-        None => plan_err!(
-            "the aggregate has no window, so its rows would never be final; add tumble(interval '1 minute') to its GROUP BY"
-        ),
+}
+
+impl Windowed {
+    fn new(
+        state: &SessionState,
+        plan: LogicalPlan,
+        aggregate: &Aggregate,
+    ) -> Result<(Steps, Windowed)> {
+        let (window_at, windows) = window_key(aggregate)?;
+        let mut keys: Vec<Expr> = aggregate.group_expr.clone();
+        keys.remove(window_at);
+        let lowered = Lowered::new(state, aggregate, &keys)?;
+        let below = optimize(state, &forgive_casts(lowered.below)?)?;
+        let below = Steps::compile(&below, state)?;
+        let schema = window_rows_schema(aggregate);
+        let rows = WindowRows::new(&schema);
+        let above = above(plan, Arc::new(rows.table()?))?;
+        locality::check(&above, window_at)?;
+        let above = optimize(state, &above)?;
+        let key_columns = 0..aggregate.group_expr.len();
+        let key_columns = key_columns.filter(|&at| at != window_at).collect();
+        let windowed = Windowed {
+            windows,
+            aggregates: Aggregates::new(lowered.input, keys.len(), &lowered.functions)?,
+            window_at,
+            above: Above::new(above, state, rows, key_columns)?,
+            rows: schema,
+            keys: (keys.iter())
+                .map(|key| origin::text(key, &aggregate.input))
+                .collect(),
+        };
+        Ok((below, windowed))
     }
 }
 
-fn holds_aggregate(plan: &LogicalPlan) -> bool {
-    matches!(plan, LogicalPlan::Aggregate(_)) || plan.inputs().into_iter().any(holds_aggregate)
-}
-
-fn without(exprs: &[Expr], at: usize) -> Vec<Expr> {
-    let mut exprs = exprs.to_vec();
-    exprs.remove(at);
-    exprs
-}
-
-/// The aggregate's output columns under names of our own; the plan above finds them by position.
-fn window_rows_schema(aggregate: &Aggregate) -> SchemaRef {
-    let fields = aggregate.schema.fields().iter().enumerate();
-    let fields = fields.map(|(at, f)| Field::new(column_name(at), f.data_type().clone(), true));
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-}
-
-/// The plan with the aggregate replaced by a table of its rows.
-fn above(plan: LogicalPlan, aggregate: &Aggregate) -> Result<LogicalPlan> {
-    let table = Arc::new(EmptyTable::new(window_rows_schema(aggregate)));
-    let names = aggregate
-        .schema
-        .iter()
-        .enumerate()
-        .map(|(at, (qualifier, field))| {
-            let column = Expr::Column(Column::new(Some(WINDOW_ROWS), column_name(at)));
-            column.alias_qualified(qualifier.cloned(), field.name())
-        });
-    let rows = LogicalPlanBuilder::scan(WINDOW_ROWS, provider_as_source(table), None)?
-        .project(names)?
-        .build()?;
-    let replaced = plan.transform_down(|node| match node {
-        LogicalPlan::Aggregate(_) => Ok(Transformed::new(
-            rows.clone(),
-            true,
-            datafusion::common::tree_node::TreeNodeRecursion::Stop,
-        )),
-        other => Ok(Transformed::no(other)),
+/// Refuses what would need more than one row of a stream that has no window.
+fn check_rows(plan: &LogicalPlan) -> Result<()> {
+    plan.apply(|node| {
+        match node {
+            LogicalPlan::Sort(_)
+            | LogicalPlan::Limit(_)
+            | LogicalPlan::Distinct(_)
+            | LogicalPlan::Window(_)
+                if is_stream(node) =>
+            {
+                return plan_err!(
+                    "{} is over a stream that does not end, so its rows would never be final; aggregate by window first: GROUP BY … tumble(interval '1 minute')",
+                    node_name(node)
+                );
+            }
+            _ => {}
+        }
+        Ok(TreeNodeRecursion::Continue)
     })?;
-    replaced.data.recompute_schema()
+    Ok(())
+}
+
+fn optimize(state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
+    state.optimize(plan).map_err(strip_context)
 }
 
 fn strip_context(error: DataFusionError) -> DataFusionError {

@@ -1,38 +1,53 @@
 //! A SQL file's statements → one job: the source with its watermark, and a pipeline an INSERT.
 
+mod preview;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch, new_null_array};
+use arrow::array::{RecordBatch, new_null_array};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::catalog::view::ViewTable;
-use datafusion::common::{Column, DFSchema, DataFusionError, Result};
+use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast;
 
+use super::above::Tasks;
+use super::determinism;
 use super::meaning;
 use super::pipeline::Pipeline;
 use super::session::{fault, plan_query, session};
+use super::sinks::{self, SinkOptions};
 use super::sql::{
-    ColumnKind, Connector, Diagnostic, Diagnostics, FilesystemSinkOptions, KafkaSourceOptions,
-    SourceText, Span, SqlFile, Statement, TableDef, table_name,
+    ColumnKind, Connector, Diagnostic, Diagnostics, KafkaSourceOptions, SourceText, Span, SqlFile,
+    Statement, StaticTableOptions, TableDef, table_name,
 };
+use super::static_table::StaticTable;
 use super::steps::Tally;
-use super::stream::{FRAME, KAFKA_TIMESTAMP, StreamTable, TIMESTAMP, carry_hidden};
+use super::stream::{
+    FRAME, FrameColumn, KAFKA_TIMESTAMP, StreamTable, TIMESTAMP, carry_hidden, frame_field,
+};
 use super::watermark::{WatermarkPlan, expression, watermark};
-use super::{determinism, sinks};
 
 /// A SQL file, ready to run.
 #[derive(Debug)]
 pub struct JobPlan {
     /// What is read.
     pub source: SourcePlan,
-    /// What is computed and where it goes, in the order of the file; at least one.
+    /// What is computed and where it goes, in the order of the file, SELECTs last; at least one.
     pub outputs: Vec<Output>,
     /// What the file means, for the checkpoint: see [`compare`](super::compare).
     pub meaning: BTreeMap<String, String>,
+    tables: StaticTables,
+}
+
+/// The static tables, and the session that plans over them.
+#[derive(Debug)]
+struct StaticTables {
+    state: SessionState,
+    tables: Vec<Arc<StaticTable>>,
 }
 
 /// The stream that a job reads.
@@ -44,17 +59,19 @@ pub struct SourcePlan {
     pub options: KafkaSourceOptions,
     /// The columns that frames are decoded into: those that the job uses.
     pub decoded: SchemaRef,
+    /// What else of a frame the job uses.
+    pub frame_columns: Vec<FrameColumn>,
     /// The frames' watermark.
     pub watermark: WatermarkPlan,
 }
 
-/// One INSERT.
+/// One INSERT, or one bare SELECT.
 #[derive(Debug)]
 pub struct Output {
-    /// The sink's name in the SQL.
+    /// The sink's name in the SQL; of a SELECT a name by its place among them: `select_1`.
     pub table: String,
     /// Where its rows go.
-    pub sink: FilesystemSinkOptions,
+    pub sink: SinkOptions,
     /// Its columns.
     pub schema: SchemaRef,
     /// Columns that files are sorted by.
@@ -73,21 +90,60 @@ impl JobPlan {
     pub fn new(file: &SqlFile) -> Result<JobPlan, Diagnostics> {
         Planner::new(file).plan()
     }
+
+    /// Reads the static tables and makes what needs their rows. Call it once, before anything runs.
+    ///
+    /// # Errors
+    /// Which table cannot be read, and why.
+    pub fn load(&mut self) -> Result<Tasks, String> {
+        let told = |error: DataFusionError| error.strip_backtrace();
+        let StaticTables { state, tables } = &self.tables;
+        let tasks = Tasks::new(state).map_err(told)?;
+        for table in tables {
+            tasks.wait(table.load())?;
+        }
+        for output in &mut self.outputs {
+            for lookup in output.pipeline.lookups() {
+                let plan = state.create_physical_plan(lookup.static_plan());
+                let rows = tasks.wait(plan).and_then(|plan| tasks.collect(plan));
+                rows.and_then(|rows| lookup.load(rows)).map_err(told)?;
+            }
+            output.pipeline.load(state).map_err(told)?;
+        }
+        Ok(tasks)
+    }
+
+    /// Whether it only shows rows: it writes nothing, and nothing is remembered of it.
+    pub fn is_preview(&self) -> bool {
+        self.outputs.iter().all(|output| output.sink.is_preview())
+    }
 }
 
 impl SourcePlan {
-    /// Schema of a batch of frames: the decoded columns, Kafka's timestamp, the frame's number.
+    /// Schema of a batch of frames: the decoded columns, what else is used, the frame's number.
     pub fn frames(&self) -> SchemaRef {
-        let mut fields = self.decoded.fields().to_vec();
-        fields.extend(StreamTable::frame_fields());
-        Arc::new(Schema::new(fields))
+        frames_schema(&self.decoded, &self.frame_columns)
     }
+}
+
+fn frames_schema(decoded: &SchemaRef, frame_columns: &[FrameColumn]) -> SchemaRef {
+    let mut fields = decoded.fields().to_vec();
+    fields.extend(frame_columns.iter().map(|column| column.field()));
+    fields.push(frame_field());
+    Arc::new(Schema::new(fields))
 }
 
 impl Output {
     /// The query's columns of a batch of frames.
     pub fn project(&self, frames: &RecordBatch) -> Result<RecordBatch> {
         Ok(frames.project(&self.columns)?)
+    }
+
+    /// Whether every row needs an event time to know its folder.
+    pub fn needs_event_time(&self) -> bool {
+        self.sink
+            .files()
+            .is_some_and(|files| files.time_pattern.is_some())
     }
 }
 
@@ -100,6 +156,7 @@ struct Planner<'a> {
     file: &'a SqlFile,
     state: SessionState,
     streams: BTreeMap<String, Stream<'a>>,
+    static_tables: Vec<Arc<StaticTable>>,
     /// Tables and views that were declared so far.
     names: BTreeSet<String>,
     faults: Vec<Diagnostic>,
@@ -111,6 +168,7 @@ impl<'a> Planner<'a> {
             file,
             state: session(),
             streams: BTreeMap::new(),
+            static_tables: Vec::new(),
             names: BTreeSet::new(),
             faults: Vec::new(),
         }
@@ -121,16 +179,22 @@ impl<'a> Planner<'a> {
     }
 
     fn plan(mut self) -> Result<JobPlan, Diagnostics> {
-        let mut sinks: BTreeMap<String, (&TableDef, &FilesystemSinkOptions)> = BTreeMap::new();
-        let mut inserts = Vec::new();
+        let mut sinks: BTreeMap<String, (&TableDef, SinkOptions)> = BTreeMap::new();
+        let (mut inserts, mut selects) = (Vec::new(), Vec::new());
         for statement in &self.file.statements {
             match statement {
                 Statement::CreateTable(table) => {
                     let name = self.declare(&table.name);
                     match &table.connector {
                         Connector::KafkaSource(options) => self.add_stream(name, table, options),
+                        Connector::StaticTable(options) => {
+                            self.add_static(&name, table, options);
+                        }
                         Connector::FilesystemSink(options) => {
-                            sinks.insert(name, (table, options));
+                            sinks.insert(name, (table, SinkOptions::Filesystem(options.clone())));
+                        }
+                        Connector::StdoutSink(options) => {
+                            sinks.insert(name, (table, SinkOptions::Stdout(*options)));
                         }
                     }
                 }
@@ -143,13 +207,7 @@ impl<'a> Planner<'a> {
                     }
                 }
                 Statement::Insert { .. } => inserts.push(statement),
-                Statement::Query { span, .. } => {
-                    let fault = self
-                        .source()
-                        .diagnostic(*span, "the local engine does not run a bare SELECT");
-                    self.faults
-                        .push(fault.with_help("INSERT INTO a table: INSERT INTO ohlc SELECT …"));
-                }
+                Statement::Query { query, span, .. } => selects.push((query, *span)),
             }
         }
         let mut outputs = Vec::new();
@@ -157,6 +215,10 @@ impl<'a> Planner<'a> {
             if let Some(output) = self.output(&sinks, insert) {
                 outputs.push(output);
             }
+        }
+        // Behind the INSERTs: what became of the ticks is counted for the first output.
+        for (number, (query, span)) in (1..).zip(selects) {
+            outputs.extend(self.preview(number, query, span));
         }
         self.finish(outputs)
     }
@@ -210,6 +272,19 @@ impl<'a> Planner<'a> {
         self.streams.insert(name, Stream { table, options });
     }
 
+    fn add_static(&mut self, name: &str, table: &TableDef, options: &StaticTableOptions) {
+        let schema = Arc::new(Schema::new(physical(table)));
+        let provider = Arc::new(StaticTable::new(name, schema, options));
+        self.static_tables.push(Arc::clone(&provider));
+        let registered = self
+            .state
+            .schema_for_ref(name.to_string())
+            .and_then(|schema| schema.register_table(name.to_string(), provider));
+        if let Err(error) = registered {
+            self.fault(table.span, &error);
+        }
+    }
+
     fn stream_view(&mut self, name: &str, table: &TableDef) -> Result<LogicalPlan> {
         let provider = Arc::new(StreamTable::new(&physical(table)));
         let scan = LogicalPlanBuilder::scan(name, provider_as_source(provider), None)?;
@@ -227,12 +302,7 @@ impl<'a> Planner<'a> {
                         continue;
                     }
                 },
-                ColumnKind::Metadata(_) => {
-                    let message = "the local engine does not run METADATA FROM columns";
-                    self.faults
-                        .push(self.source().diagnostic(defined.span, message));
-                    continue;
-                }
+                ColumnKind::Metadata(key) => column(FrameColumn::of_metadata(key).name()),
             };
             let watermark = table.watermark.as_ref();
             if watermark.is_some_and(|mark| same_column(&mark.column, &defined.name)) {
@@ -247,7 +317,7 @@ impl<'a> Planner<'a> {
 
     fn output(
         &mut self,
-        sinks: &BTreeMap<String, (&TableDef, &FilesystemSinkOptions)>,
+        sinks: &BTreeMap<String, (&TableDef, SinkOptions)>,
         insert: &Statement,
     ) -> Option<Output> {
         let Statement::Insert {
@@ -279,8 +349,12 @@ impl<'a> Planner<'a> {
         match planned {
             Ok(pipeline) => Some(Output {
                 table: name,
-                sink: (*options).clone(),
-                sort_columns: sinks::sort_columns(&schema),
+                sink: options.clone(),
+                sort_columns: match pipeline.windows() {
+                    Some(_) => sinks::sort_columns(&schema),
+                    // An archive is in the order of the topic.
+                    None => Vec::new(),
+                },
                 schema,
                 pipeline,
                 columns: Vec::new(),
@@ -297,7 +371,7 @@ impl<'a> Planner<'a> {
         if self.faults.is_empty() && outputs.is_empty() {
             let fault = self.source().diagnostic(
                 whole,
-                "the file has no INSERT INTO, so there is nothing to run",
+                "the file has no INSERT INTO and no SELECT, so there is nothing to run",
             );
             self.faults.push(fault);
         }
@@ -331,6 +405,10 @@ impl<'a> Planner<'a> {
                 meaning: meaning::of(self.file, &source, &outputs),
                 source,
                 outputs,
+                tables: StaticTables {
+                    state: self.state,
+                    tables: self.static_tables,
+                },
             }),
             _ => {
                 self.faults.sort_by_key(|fault| (fault.line, fault.column));
@@ -362,9 +440,11 @@ impl<'a> Planner<'a> {
             .iter()
             .filter(|field| used.contains(field.name().as_str()));
         let decoded: SchemaRef = Arc::new(Schema::new(decoded.cloned().collect::<Vec<_>>()));
-        let mut fields = decoded.fields().to_vec();
-        fields.extend(StreamTable::frame_fields());
-        let frames: SchemaRef = Arc::new(Schema::new(fields));
+        let frame_columns = FrameColumn::ALL.into_iter();
+        let frame_columns: Vec<FrameColumn> = frame_columns
+            .filter(|column| used.contains(column.name()))
+            .collect();
+        let frames = frames_schema(&decoded, &frame_columns);
         let schema = DFSchema::try_from_qualified_schema(name.as_str(), &frames)?;
         let watermark = WatermarkPlan::new(
             self.state.create_physical_expr(expr.clone(), &schema)?,
@@ -376,10 +456,11 @@ impl<'a> Planner<'a> {
             .fields()
             .iter()
             .map(|field| match field.is_nullable() {
-                true => new_null_array(field.data_type(), 1),
-                false => Arc::new(Int64Array::from(vec![0])),
+                true => Ok(new_null_array(field.data_type(), 1)),
+                false => ScalarValue::new_default(field.data_type())?.to_array(),
             });
-        let nothing = RecordBatch::try_new(Arc::clone(&frames), columns.collect())?;
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let nothing = RecordBatch::try_new(Arc::clone(&frames), columns)?;
         watermark.candidates(&nothing)?;
         for output in outputs {
             output.columns = output
@@ -396,6 +477,7 @@ impl<'a> Planner<'a> {
             table: name,
             options: stream.options.clone(),
             decoded,
+            frame_columns,
             watermark,
         })
     }

@@ -1,17 +1,20 @@
-//! The planner's session: DataFusion's functions, `tumble`, and no files, so that SQL can name only
+//! The planner's session: DataFusion's functions, the dialect's own, and no files, so that SQL can name only
 //! what the file declares.
+
+use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::{DataFusionError, SchemaError};
-use datafusion::execution::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast;
 
+use super::json;
 use super::sql::{Diagnostic, Location, SourceText, Span};
-use super::tumble::Tumble;
+use super::windowing::{WindowFunction, WindowKind};
 
 /// Rules that would take a query's aggregates apart, so that there would be two to hold.
 const DROPPED_RULES: [&str; 1] = ["single_distinct_aggregation_to_group_by"];
@@ -22,6 +25,14 @@ pub fn session() -> SessionState {
         .with_target_partitions(1)
         .with_information_schema(false);
     config.options_mut().sql_parser.collect_spans = true;
+    // Plans above an aggregate run once a window; a plan with dynamic filters runs only once.
+    let optimizer = &mut config.options_mut().optimizer;
+    optimizer.enable_dynamic_filter_pushdown = false;
+    optimizer.enable_topk_dynamic_filter_pushdown = false;
+    optimizer.enable_join_dynamic_filter_pushdown = false;
+    optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    // As joins they are among the steps that run over a stream's rows.
+    optimizer.enable_physical_uncorrelated_scalar_subquery = false;
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
@@ -35,9 +46,12 @@ pub fn session() -> SessionState {
     state = SessionStateBuilder::new_from_existing(state)
         .with_optimizer_rules(rules)
         .build();
-    let tumble = std::sync::Arc::new(ScalarUDF::new_from_impl(Tumble::new()));
-    datafusion::execution::FunctionRegistry::register_udf(&mut state, tumble)
-        .expect("the registry of a new session takes functions");
+    for kind in WindowKind::ALL {
+        let function = Arc::new(ScalarUDF::new_from_impl(WindowFunction::new(kind)));
+        FunctionRegistry::register_udf(&mut state, function)
+            .expect("the registry of a new session takes functions");
+    }
+    json::register(&mut state).expect("the registry of a new session takes functions");
     state
 }
 
@@ -84,14 +98,6 @@ pub fn fault(source: &SourceText, span: Span, error: &DataFusionError) -> Diagno
             .with_nearest(&field.name, known, help);
     }
     let text = error.find_root().strip_backtrace();
-    for window in ["hop", "session"] {
-        if text.contains(&format!("Invalid function '{window}'")) {
-            let message = format!("the local engine does not run {window}() windows");
-            return source
-                .diagnostic(place, message)
-                .with_help("it runs tumble(interval '1 minute')");
-        }
-    }
     let text = [
         "Error during planning: ",
         "SQL error: ",

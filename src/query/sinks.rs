@@ -1,6 +1,7 @@
 //! What a sink's declaration says about its files, and how a query's columns become the sink's.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -10,9 +11,44 @@ use datafusion::sql::sqlparser::ast;
 
 use super::plan::Output;
 use super::sql::{
-    ColumnKind, Diagnostic, SourceText, SqlFile, Statement, TableDef, sql_name, table_name,
+    ColumnKind, Diagnostic, FilesystemSinkOptions, SourceText, SqlFile, Statement,
+    StdoutSinkOptions, TableDef, sql_name, table_name,
 };
-use super::stream::{FRAME, TIMESTAMP};
+use super::stream::{FRAME, HIDDEN, TIMESTAMP};
+
+/// Where an output's rows go, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkOptions {
+    /// A folder of Parquet files.
+    Filesystem(FilesystemSinkOptions),
+    /// Standard output, as JSON.
+    Stdout(StdoutSinkOptions),
+    /// Standard output, as a table: a bare SELECT. What the checkpoint remembers has nothing of it.
+    Preview {
+        /// Where the SELECT stands in the file.
+        line: u64,
+    },
+}
+
+impl SinkOptions {
+    /// The options of a folder of files.
+    pub fn files(&self) -> Option<&FilesystemSinkOptions> {
+        match self {
+            SinkOptions::Filesystem(options) => Some(options),
+            _ => None,
+        }
+    }
+
+    /// The folder that the rows are written to.
+    pub fn folder(&self) -> Option<&Path> {
+        self.files().map(|options| options.path.as_path())
+    }
+
+    /// Whether it is a bare SELECT's.
+    pub fn is_preview(&self) -> bool {
+        matches!(self, SinkOptions::Preview { .. })
+    }
+}
 
 /// The columns of a sink. `columns` is the INSERT's own list, which must name them all in order.
 pub fn schema(
@@ -46,6 +82,14 @@ pub fn schema(
     (faults.len() == before).then(|| Arc::new(Schema::new(fields.collect::<Vec<_>>())))
 }
 
+/// The columns that a bare SELECT shows.
+pub fn shown_columns(plan: &LogicalPlan) -> SchemaRef {
+    let fields = plan.schema().fields().iter();
+    let shown = fields.filter(|field| field.name() != FRAME);
+    let shown = shown.map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
+    Arc::new(Schema::new(shown.collect::<Vec<_>>()))
+}
+
 /// Files are sorted by their text columns, then by their times, in the order of declaration: by symbol and
 /// window, for candles.
 pub fn sort_columns(schema: &SchemaRef) -> Vec<usize> {
@@ -60,12 +104,25 @@ pub fn sort_columns(schema: &SchemaRef) -> Vec<usize> {
     of(text).chain(of(time)).collect()
 }
 
-/// The query's columns, by position, as the sink's; hidden columns stay behind.
-pub fn into_sink(plan: LogicalPlan, sink: &SchemaRef) -> Result<LogicalPlan> {
+/// The query's columns, by position, as the sink's. Only its first `selected` columns are the SQL's own;
+/// `_timestamp` among them is one of the sink's if there would be one too few without it (a `*` brings it
+/// along). Hidden columns stay behind, or come last.
+pub fn into_sink(
+    plan: LogicalPlan,
+    sink: &SchemaRef,
+    selected: usize,
+    keep_hidden: bool,
+) -> Result<LogicalPlan> {
+    let named = |wanted: &str| {
+        let columns = plan.schema().fields().iter().take(selected);
+        columns.filter(|field| field.name() == wanted).count()
+    };
+    let with_time = selected - named(FRAME) == sink.fields().len();
     let visible: Vec<Expr> = plan
         .schema()
         .iter()
-        .filter(|(_, field)| field.name() != TIMESTAMP && field.name() != FRAME)
+        .take(selected)
+        .filter(|(_, field)| field.name() != FRAME && (with_time || field.name() != TIMESTAMP))
         .map(|(qualifier, field)| Expr::Column(Column::from((qualifier, field))))
         .collect();
     if visible.len() != sink.fields().len() {
@@ -80,11 +137,22 @@ pub fn into_sink(plan: LogicalPlan, sink: &SchemaRef) -> Result<LogicalPlan> {
                 .join(", ")
         );
     }
-    let exprs = visible
+    let mut exprs = visible
         .into_iter()
         .zip(sink.fields())
         .map(|(expr, field)| into_column(expr, &plan, field))
         .collect::<Result<Vec<_>>>()?;
+    if keep_hidden {
+        for name in HIDDEN {
+            match plan.schema().iter().find(|(_, field)| field.name() == name) {
+                Some((qualifier, field)) => {
+                    let column = Expr::Column(Column::from((qualifier, field)));
+                    exprs.push(column.alias(name));
+                }
+                None => return plan_err!("the query's rows do not come from a stream"),
+            }
+        }
+    }
     Ok(LogicalPlan::Projection(Projection::try_new(
         exprs,
         Arc::new(plan),
@@ -140,16 +208,19 @@ pub fn check_apart(file: &SqlFile, outputs: &[Output], faults: &mut Vec<Diagnost
         }
     }
     for (at, output) in outputs.iter().enumerate() {
+        let Some(folder) = output.sink.folder() else {
+            continue;
+        };
         let clash = outputs[..at].iter().find(|other| {
-            output.sink.path.starts_with(&other.sink.path)
-                || other.sink.path.starts_with(&output.sink.path)
+            let other = other.sink.folder();
+            other.is_some_and(|other| folder.starts_with(other) || other.starts_with(folder))
         });
         if let (Some(other), Some(span)) = (clash, spans.get(&output.table).and_then(|s| s.last()))
         {
             let message = format!(
                 "\"{}\" writes to {}, which is also a folder of \"{}\"",
                 output.table,
-                output.sink.path.display(),
+                folder.display(),
                 other.table
             );
             faults.push(

@@ -1,8 +1,8 @@
 //! The stateless parts of a query, run per micro-batch below the aggregate and per window above it:
-//! filters, projections and one unnest, as physical expressions on record batches.
+//! filters, projections, unnests and joins with static tables, as physical expressions on record batches.
 //!
 //! Deliberately no DataFusion execution plan: those allocate streams and metrics an execution, which
-//! at micro-batch size would cost more than the work. Anything that is not one of the three steps is
+//! at micro-batch size would cost more than the work. Anything that is not one of these steps is
 //! refused when the query is planned.
 
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Unnest};
 use datafusion::physical_expr::PhysicalExpr;
 
-use super::pipeline::node_name;
+use super::lookup::Lookup;
+use super::split::node_name;
 
 /// What became of the rows that a run of steps was given.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,7 @@ enum Step {
         columns: Vec<usize>,
         schema: SchemaRef,
     },
+    Lookup(Box<Lookup>),
 }
 
 #[derive(Debug, Clone)]
@@ -90,11 +92,37 @@ impl Steps {
                 steps.unnest(unnest)?;
                 Ok(steps)
             }
+            LogicalPlan::Join(join) => {
+                let (lookup, stream) = Lookup::compile(join, state)?;
+                let mut steps = Steps::compile(&stream, state)?;
+                steps.schema = Arc::clone(lookup.schema());
+                steps.steps.push(Step::Lookup(Box::new(lookup)));
+                Ok(steps)
+            }
             other => Err(DataFusionError::NotImplemented(format!(
-                "the local engine does not run {} below a windowed aggregate",
+                "the local engine does not run {} over a stream's rows",
                 node_name(other)
             ))),
         }
+    }
+
+    /// Whether a plan is made of steps that [`Steps::compile`] takes without a static table.
+    pub fn are(plan: &LogicalPlan) -> bool {
+        match plan {
+            LogicalPlan::TableScan(_) => true,
+            LogicalPlan::SubqueryAlias(_) | LogicalPlan::Filter(_) | LogicalPlan::Projection(_) => {
+                plan.inputs().into_iter().all(Steps::are)
+            }
+            _ => false,
+        }
+    }
+
+    /// The static tables' sides of its joins.
+    pub fn lookups(&mut self) -> impl Iterator<Item = &mut Lookup> {
+        self.steps.iter_mut().filter_map(|step| match step {
+            Step::Lookup(lookup) => Some(lookup.as_mut()),
+            _ => None,
+        })
     }
 
     /// Names of the columns that [`Steps::run`] wants, in order.
@@ -133,6 +161,12 @@ impl Steps {
                     tally.ticks += dropped;
                     dropped = 0;
                     batch = unnest(&batch, *list, columns, schema)?;
+                }
+                Step::Lookup(lookup) => {
+                    let mut unmatched = 0;
+                    batch = lookup.run(&batch, &mut unmatched)?;
+                    tally.filtered += unmatched;
+                    dropped += unmatched;
                 }
             }
         }
@@ -219,12 +253,7 @@ fn filter(batch: RecordBatch, conditions: &[Condition], tally: &mut Tally) -> Re
     let mut wanted: Option<BooleanArray> = None;
     for condition in conditions {
         let mask = condition.predicate.evaluate(&batch)?.into_array(rows)?;
-        let mask = mask.as_boolean();
-        let mask = if mask.null_count() > 0 {
-            prep_null_mask_filter(mask)
-        } else {
-            mask.clone()
-        };
+        let mask = certain(mask.as_boolean());
         if mask.true_count() == rows {
             continue;
         }
@@ -297,7 +326,16 @@ fn unnest(
     new_batch(schema, columns, rows)
 }
 
-fn new_batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+/// A condition whose nulls are false.
+pub fn certain(mask: &BooleanArray) -> BooleanArray {
+    match mask.null_count() {
+        0 => mask.clone(),
+        _ => prep_null_mask_filter(mask),
+    }
+}
+
+/// A batch of columns that may be none.
+pub fn new_batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(
         Arc::clone(schema),

@@ -6,15 +6,15 @@
 //! timestamp) is looked up after the stateless part. [`carry_hidden`] takes both through whatever
 //! projections the SQL has between the source and the aggregate.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Column, Result, not_impl_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-
-use super::pipeline::node_name;
 
 /// Event time of a row: Arroyo's hidden column.
 pub const TIMESTAMP: &str = "_timestamp";
@@ -33,6 +33,85 @@ pub fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Nanosecond, None)
 }
 
+/// What is known of a frame besides its payload: columns that stand behind the declared ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameColumn {
+    /// Kafka's timestamp, as a TIMESTAMP.
+    KafkaTime,
+    /// Kafka's timestamp, milliseconds: METADATA FROM 'timestamp'.
+    KafkaMillis,
+    /// METADATA FROM 'offset_id'
+    Offset,
+    /// METADATA FROM 'partition'
+    Partition,
+    /// METADATA FROM 'topic'
+    Topic,
+    /// METADATA FROM 'key'
+    Key,
+}
+
+impl FrameColumn {
+    /// All of them.
+    pub const ALL: [FrameColumn; 6] = [
+        FrameColumn::KafkaTime,
+        FrameColumn::KafkaMillis,
+        FrameColumn::Offset,
+        FrameColumn::Partition,
+        FrameColumn::Topic,
+        FrameColumn::Key,
+    ];
+
+    /// The column of `METADATA FROM 'key'`; the SQL front lets only those through that there are.
+    pub fn of_metadata(key: &str) -> FrameColumn {
+        match key {
+            "offset_id" => FrameColumn::Offset,
+            "partition" => FrameColumn::Partition,
+            "topic" => FrameColumn::Topic,
+            "timestamp" => FrameColumn::KafkaMillis,
+            _ => FrameColumn::Key,
+        }
+    }
+
+    /// The column's name in the plan.
+    pub fn name(self) -> &'static str {
+        match self {
+            FrameColumn::KafkaTime => KAFKA_TIMESTAMP,
+            FrameColumn::KafkaMillis => "__kafka_millis",
+            FrameColumn::Offset => "__offset",
+            FrameColumn::Partition => "__partition",
+            FrameColumn::Topic => "__topic",
+            FrameColumn::Key => "__key",
+        }
+    }
+
+    /// The column as a field.
+    pub fn field(self) -> FieldRef {
+        let (data_type, nullable) = match self {
+            FrameColumn::KafkaTime => (timestamp_type(), true),
+            FrameColumn::KafkaMillis => (DataType::Int64, true),
+            FrameColumn::Offset => (DataType::Int64, false),
+            FrameColumn::Partition => (DataType::Int32, false),
+            FrameColumn::Topic => (DataType::Utf8View, false),
+            FrameColumn::Key => (DataType::Binary, true),
+        };
+        Arc::new(Field::new(self.name(), data_type, nullable))
+    }
+}
+
+/// The number of a row's frame, as a field; it is the last column of a batch of frames.
+pub fn frame_field() -> FieldRef {
+    Arc::new(Field::new(FRAME, DataType::Int64, false))
+}
+
+/// Whether rows of a stream come out of a plan.
+pub fn is_stream(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::TableScan(scan) => source_as_provider(&scan.source)
+            .is_ok_and(|table| (table.as_ref() as &dyn Any).is::<StreamTable>()),
+        other => other.inputs().into_iter().any(is_stream),
+    }
+}
+
 /// A stream's declared columns and what is known of every frame.
 #[derive(Debug)]
 pub struct StreamTable {
@@ -43,18 +122,11 @@ impl StreamTable {
     /// A stream with these physical columns.
     pub fn new(physical: &[FieldRef]) -> StreamTable {
         let mut fields = physical.to_vec();
-        fields.extend(StreamTable::frame_fields());
+        fields.extend(FrameColumn::ALL.map(FrameColumn::field));
+        fields.push(frame_field());
         StreamTable {
             schema: Arc::new(Schema::new(fields)),
         }
-    }
-
-    /// What is known of every frame besides its payload, as columns.
-    pub fn frame_fields() -> [FieldRef; 2] {
-        [
-            Arc::new(Field::new(KAFKA_TIMESTAMP, timestamp_type(), true)),
-            Arc::new(Field::new(FRAME, DataType::Int64, false)),
-        ]
     }
 }
 
@@ -84,9 +156,6 @@ impl TableProvider for StreamTable {
 pub fn carry_hidden(plan: LogicalPlan) -> Result<LogicalPlan> {
     if matches!(plan, LogicalPlan::TableScan(_)) || plan.inputs().is_empty() {
         return Ok(plan);
-    }
-    if plan.inputs().len() > 1 {
-        return not_impl_err!("the local engine does not run {}", node_name(&plan));
     }
     let inputs = plan
         .inputs()

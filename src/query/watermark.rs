@@ -20,7 +20,7 @@ use super::plan::same_column;
 use super::session::analyze;
 use super::sql::{ColumnKind, TableDef};
 use super::stream::{KAFKA_TIMESTAMP, StreamTable, timestamp_type};
-use super::tumble::interval_nanos;
+use super::windowing::interval_nanos;
 use crate::model::NANOS_PER_SECOND;
 
 /// Delay of the watermark where a table has no `WATERMARK FOR`: Arroyo's second.

@@ -25,11 +25,22 @@ const PAGE_ROWS: usize = 20_000;
 /// zstd's level: candles of a minute come out as small as with the highest ones.
 const ZSTD_LEVEL: i32 = 3;
 
-/// How a table's rows become a file.
+/// Rows between two looks at the size of a file that may only grow so far.
+const SIZED_PIECE_ROWS: usize = 1_000;
+
+/// What a file holds.
+pub(super) struct Written {
+    pub(super) rows: usize,
+    pub(super) bytes: u64,
+}
+
+/// How a table's rows become files.
 #[derive(Debug)]
 pub(super) struct FileFormat {
     /// The columns as they are written.
     schema: SchemaRef,
+    /// See [`ParquetOptions::file_bytes`].
+    file_bytes: Option<u64>,
     sort_columns: Vec<usize>,
     /// For files of a page or less, and for longer ones.
     short: WriterProperties,
@@ -37,11 +48,17 @@ pub(super) struct FileFormat {
 }
 
 impl FileFormat {
-    /// The format for rows of `declared`.
-    pub(super) fn new(options: &ParquetOptions, declared: &Schema) -> FileFormat {
-        let schema = file_schema(declared);
-        let sort_columns = options.sort_columns.iter().copied();
+    /// The format for these `columns` of rows of `declared`.
+    pub(super) fn new(
+        options: &ParquetOptions,
+        declared: &Schema,
+        columns: &[usize],
+    ) -> FileFormat {
+        let schema = file_schema(declared, columns);
+        let place = |column: &usize| columns.iter().position(|written| written == column);
+        let sort_columns = options.sort_columns.iter().filter_map(place);
         FileFormat {
+            file_bytes: options.file_bytes,
             sort_columns: sort_columns
                 .filter(|&column| is_comparable(schema.field(column).data_type()))
                 .collect(),
@@ -51,13 +68,9 @@ impl FileFormat {
         }
     }
 
-    /// Writes `rows` as one file, sorted, durable but for its name. Returns its rows and its bytes.
-    pub(super) fn write(
-        &self,
-        path: &Path,
-        rows: &[RecordBatch],
-    ) -> Result<(u64, u64), ParquetError> {
-        let batch = self.sorted(rows);
+    /// Writes the first of the [`sorted`](FileFormat::sorted) rows as one file, as many as it may have, at least
+    /// one; durable but for its name.
+    pub(super) fn write(&self, path: &Path, batch: &RecordBatch) -> Result<Written, ParquetError> {
         let properties = if batch.num_rows() > PAGE_ROWS {
             &self.long
         } else {
@@ -69,19 +82,34 @@ impl FileFormat {
         let file = File::create(path)?;
         let mut writer =
             ArrowWriter::try_new_with_options(file, Arc::clone(&self.schema), options)?;
-        // In pieces: the writer looks at the size of a row group between them.
-        for start in (0..batch.num_rows()).step_by(PAGE_ROWS) {
-            let rows = PAGE_ROWS.min(batch.num_rows() - start);
-            writer.write(&batch.slice(start, rows))?;
+        // In pieces: the writer looks at the size of a row group between them, and we at the file's.
+        let (piece, file_bytes) = match self.file_bytes {
+            None => (PAGE_ROWS, usize::MAX),
+            Some(bytes) => (
+                SIZED_PIECE_ROWS,
+                usize::try_from(bytes).unwrap_or(usize::MAX),
+            ),
+        };
+        let mut written = 0;
+        while written < batch.num_rows() {
+            let rows = piece.min(batch.num_rows() - written);
+            writer.write(&batch.slice(written, rows))?;
+            written += rows;
+            if writer.bytes_written() + writer.in_progress_size() >= file_bytes {
+                break;
+            }
         }
         let file = writer.into_inner()?;
         durable::sync_file(&file)?;
-        Ok((batch.num_rows() as u64, file.metadata()?.len()))
+        Ok(Written {
+            rows: written,
+            bytes: file.metadata()?.len(),
+        })
     }
 
     /// All rows in one batch of the written types, in the table's order; rows that are equal in it
     /// keep the order they came in.
-    fn sorted(&self, rows: &[RecordBatch]) -> RecordBatch {
+    pub(super) fn sorted(&self, rows: &[RecordBatch]) -> RecordBatch {
         let rows: Vec<RecordBatch> = rows.iter().map(|rows| self.as_written(rows)).collect();
         let batch = concat_batches(&self.schema, &rows).expect("all have the written schema");
         if self.sort_columns.is_empty() {
@@ -124,8 +152,11 @@ impl FileFormat {
 
 /// The declared columns in types that every reader knows. All may be null: whether they are is the
 /// query's matter, and files of one table then have one schema for ever.
-fn file_schema(declared: &Schema) -> SchemaRef {
-    let fields: Vec<Field> = declared.fields().iter().map(|f| file_field(f)).collect();
+fn file_schema(declared: &Schema, columns: &[usize]) -> SchemaRef {
+    let fields = columns
+        .iter()
+        .map(|&column| file_field(declared.field(column)));
+    let fields: Vec<Field> = fields.collect();
     Arc::new(Schema::new(fields))
 }
 

@@ -134,6 +134,22 @@ impl TimePattern {
         Ok(TimePattern(pattern.to_owned()))
     }
 
+    /// Event times of one directory are often this far apart or less, and the times of one multiple of it, in
+    /// nanoseconds, are always in one directory.
+    pub(super) fn grain(&self) -> i64 {
+        const SECOND: i64 = 1_000_000_000;
+        let has = |letter: &str| {
+            let mut letters = self.0.split('%').skip(1).filter(|rest| !rest.is_empty());
+            letters.any(|rest| rest.starts_with(letter))
+        };
+        match () {
+            () if has("S") => SECOND,
+            () if has("M") => 60 * SECOND,
+            () if has("H") => 3600 * SECOND,
+            () => 86_400 * SECOND,
+        }
+    }
+
     /// The directory of rows with this event time, nanoseconds since 1970 UTC, below the table's.
     pub(super) fn dir(&self, row_time: i64) -> String {
         let time = DateTime::from_timestamp_nanos(row_time);

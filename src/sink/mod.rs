@@ -1,18 +1,81 @@
-//! Closed windows → Parquet files: stage (written, fsynced, beside the table), then publish
-//! (renamed into the table, after the checkpoint that names them is durable).
+//! Finished rows → where they go. Every sink has the same anatomy: *stage* an epoch's rows, *publish* them
+//! once the checkpoint that names them is durable, *recover* after a restart.
+//!
+//! Parquet files are staged (written, fsynced) beside the table and published by renaming; printed rows
+//! are printed when they are staged, so that they are seen at least once.
 
+mod console;
 mod file;
 pub mod generation;
+mod json_lines;
 mod layout;
 mod parquet;
+mod partition;
 mod place;
+mod text_table;
 
 use std::path::PathBuf;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, TimestampNanosecondArray};
 
+pub use self::console::{Console, ConsoleSink, PrintFormat};
 pub use self::layout::default_checkpoint_dir;
 pub use self::parquet::ParquetSink;
+use crate::checkpoint::FileEntry;
+use crate::model::Epoch;
+
+/// Where the rows of one output go.
+#[derive(Debug)]
+pub enum Sink {
+    /// A folder of Parquet files.
+    Parquet(Box<ParquetSink>),
+    /// Standard output.
+    Console(ConsoleSink),
+}
+
+impl Sink {
+    /// After a restart: finishes what `committed` names, and removes what no commit names.
+    ///
+    /// # Errors
+    /// As [`ParquetSink::recover`].
+    pub fn recover(&self, committed: &[FileEntry]) -> Result<(), SinkError> {
+        match self {
+            Sink::Parquet(sink) => sink.recover(committed),
+            Sink::Console(_) => Ok(()),
+        }
+    }
+
+    /// Takes the epoch's rows: files are durable on return, printed rows are printed.
+    ///
+    /// # Errors
+    /// As [`ParquetSink::stage`] and [`ConsoleSink::print`].
+    pub fn stage(
+        &mut self,
+        epoch: Epoch,
+        rows: Vec<SinkRows>,
+    ) -> Result<Vec<FileEntry>, SinkError> {
+        match self {
+            Sink::Parquet(sink) => sink.stage(epoch, rows),
+            Sink::Console(sink) => sink.print(&rows).map(|()| Vec::new()),
+        }
+    }
+
+    /// Makes staged files visible. Idempotent. Entries of other tables are passed over.
+    ///
+    /// # Errors
+    /// As [`ParquetSink::publish`].
+    pub fn publish(&self, files: &[FileEntry]) -> Result<(), SinkError> {
+        match self {
+            Sink::Parquet(sink) => sink.publish(files),
+            Sink::Console(_) => Ok(()),
+        }
+    }
+
+    /// Whether staging shows the rows already, which cannot be undone: it comes after what can.
+    pub fn is_console(&self) -> bool {
+        matches!(self, Sink::Console(_))
+    }
+}
 
 /// Parquet's compression codecs, as `parquet.compression` names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +104,10 @@ pub struct ParquetOptions {
     pub path: PathBuf,
     /// strftime pattern of the partition directory, from the rows' event time (UTC): `date=%Y-%m-%d`.
     pub time_pattern: Option<String>,
+    /// Columns that are directories below that, `a=…/b=…`, and not in the files; not all of them.
+    pub partition_columns: Vec<usize>,
+    /// A file that has grown to this many bytes is closed, and the next one begun; `None`: one file a directory.
+    pub file_bytes: Option<u64>,
     /// Codec.
     pub compression: Compression,
     /// Bytes a row group at most; `None`: the library's default.
@@ -51,13 +118,22 @@ pub struct ParquetOptions {
     pub sort_columns: Vec<usize>,
 }
 
-/// Rows of one or more closed windows with the same event time.
+/// Finished rows and their event times.
 #[derive(Debug, Clone)]
 pub struct SinkRows {
-    /// Event time of every row: window end − 1 ns; nanoseconds since 1970 UTC.
-    pub row_time: i64,
+    /// When they are from.
+    pub times: RowTimes,
     /// The rows, in the table's declared schema.
     pub rows: RecordBatch,
+}
+
+/// Event times of rows, nanoseconds since 1970 UTC.
+#[derive(Debug, Clone)]
+pub enum RowTimes {
+    /// One for all: the rows of a window have its end − 1 ns.
+    One(i64),
+    /// One a row, as many as there are rows. Invariant: none is null where the table has a time pattern.
+    Each(TimestampNanosecondArray),
 }
 
 /// What writing failed with.
@@ -72,6 +148,9 @@ pub enum SinkError {
     /// An option of the sink's table that files cannot be written by.
     #[error("{0}")]
     Options(String),
+    /// Nobody reads what is printed any more (`| head`).
+    #[error("standard output was closed")]
+    Closed,
 }
 
 /// Checks a `partitioning.time_pattern`, so that a query can refuse it where it stands in the SQL.

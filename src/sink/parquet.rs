@@ -3,15 +3,15 @@
 //! Invariant: the table's directory holds partition directories and finished files only. Everything
 //! else (staged files, the lock) stands in the staging directory beside it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use super::file::FileFormat;
-use super::layout::{self, TimePattern};
+use super::layout;
+use super::partition::Partitioning;
 use super::place::{
     directories, entries, inside, locked, needs_rename, not_writable, not_written, sync_dir,
 };
@@ -31,7 +31,7 @@ pub struct ParquetSink {
     stage: PathBuf,
     /// What the names of this job's files begin with.
     stem: String,
-    time_pattern: Option<TimePattern>,
+    partitioning: Partitioning,
     format: FileFormat,
     /// Held, never read: two jobs of one name would overwrite each other's staged files.
     _lock: File,
@@ -46,19 +46,18 @@ impl ParquetSink {
     /// [`SinkError::Options`] for a time pattern that is no directory, [`SinkError::Foreign`] while a
     /// job of the same name writes this table.
     pub fn open(options: ParquetOptions, schema: SchemaRef) -> Result<ParquetSink, SinkError> {
-        let time_pattern = options.time_pattern.as_deref().map(TimePattern::parse);
-        let time_pattern = time_pattern.transpose().map_err(SinkError::Options)?;
+        let partitioning = Partitioning::new(&options, &schema)?;
         let (dir, stage) = directories(&options.path)?;
         let stem = layout::file_stem(options.filename_prefix.as_deref(), &options.job);
         let lock = stage.join(format!("{stem}.lock"));
         let lock = durable::lock(&lock).map_err(|error| locked(&dir, &lock, error))?;
         Ok(ParquetSink {
-            format: FileFormat::new(&options, &schema),
+            format: FileFormat::new(&options, &schema, partitioning.in_files()),
             table: options.table,
             dir,
             stage,
             stem,
-            time_pattern,
+            partitioning,
             _lock: lock,
         })
     }
@@ -95,36 +94,41 @@ impl ParquetSink {
         Ok(())
     }
 
-    /// Writes the epoch's rows into staged files, one a partition directory, durable on return.
-    /// Without rows there are no files. Staging an epoch again replaces its staged files.
+    /// Writes the epoch's rows into staged files, durable on return: one a partition directory, or as many as
+    /// its size asks for. Without rows there are no files. Staging an epoch again replaces its staged files.
     ///
     /// # Errors
+    /// [`SinkError::Options`]: the rows cannot be split by partition directory.
     /// [`SinkError::NotWritable`]: the disk is full or refuses; nothing is visible to readers.
     pub fn stage(
         &mut self,
         epoch: Epoch,
         rows: Vec<SinkRows>,
     ) -> Result<Vec<FileEntry>, SinkError> {
-        let mut files = Vec::new();
-        for (ordinal, (dir, rows)) in self.by_directory(rows).into_iter().enumerate() {
-            let name = layout::file_name(&self.stem, epoch, ordinal);
-            let path = self.stage.join(&name);
-            let (rows, bytes) = self.format.write(&path, &rows).map_err(|error| {
-                // Best effort: on a full disk the half file is in the way, and a restart removes it too.
-                let _ = durable::remove_file(&path);
-                not_written(&path, &error)
-            })?;
-            files.push(FileEntry {
-                table: self.table.clone(),
-                published: if dir.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{dir}/{name}")
-                },
-                staged: name,
-                rows,
-                bytes,
-            });
+        let mut files: Vec<FileEntry> = Vec::new();
+        for (dir, rows) in self.partitioning.by_directory(rows)? {
+            let mut rows = self.format.sorted(&rows);
+            while rows.num_rows() > 0 {
+                let name = layout::file_name(&self.stem, epoch, files.len());
+                let path = self.stage.join(&name);
+                let written = self.format.write(&path, &rows).map_err(|error| {
+                    // Best effort: on a full disk the half file is in the way, and a restart removes it too.
+                    let _ = durable::remove_file(&path);
+                    not_written(&path, &error)
+                })?;
+                rows = rows.slice(written.rows, rows.num_rows() - written.rows);
+                files.push(FileEntry {
+                    table: self.table.clone(),
+                    published: if dir.is_empty() {
+                        name.clone()
+                    } else {
+                        format!("{dir}/{name}")
+                    },
+                    staged: name,
+                    rows: written.rows as u64,
+                    bytes: written.bytes,
+                });
+            }
         }
         if !files.is_empty() {
             sync_dir(&self.stage)?;
@@ -141,19 +145,6 @@ impl ParquetSink {
     pub fn publish(&self, files: &[FileEntry]) -> Result<(), SinkError> {
         let own = files.iter().filter(|entry| entry.table == self.table);
         publish(&self.dir, &self.stage, own)
-    }
-
-    /// The rows by their partition directory below the table's, `""` without a time pattern.
-    fn by_directory(&self, rows: Vec<SinkRows>) -> BTreeMap<String, Vec<RecordBatch>> {
-        let mut grouped: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
-        for SinkRows { row_time, rows } in rows {
-            if rows.num_rows() > 0 {
-                let pattern = self.time_pattern.as_ref();
-                let dir = pattern.map_or(String::new(), |pattern| pattern.dir(row_time));
-                grouped.entry(dir).or_default().push(rows);
-            }
-        }
-        grouped
     }
 }
 

@@ -1,6 +1,6 @@
 //! From options and SQL to a running job: plans the file, connects to Kafka, runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::metrics::ingest::IngestMetrics;
 use crate::model::Exit;
 use crate::query::JobPlan;
 use crate::query::sql::{Diagnostics, SourceOffset, SqlFile};
-use crate::sink::default_checkpoint_dir;
+use crate::sink::{Console, default_checkpoint_dir};
 use crate::source::kafka::{KafkaTopic, REACH_TIMEOUT};
 
 /// Least time between two epochs where the options give none: an unbounded run always has one.
@@ -49,6 +49,7 @@ pub fn launch(
     sql: &SqlFile,
     stop: &Arc<AtomicBool>,
     metrics: &IngestMetrics,
+    console: Console,
     on_progress: &mut dyn FnMut(&ProgressReport),
 ) -> Result<Option<Summary>, LaunchError> {
     let plan = JobPlan::new(sql).map_err(LaunchError::Sql)?;
@@ -74,6 +75,7 @@ pub fn launch(
         threads: options.threads,
         micro_batch_frames: MICRO_BATCH_FRAMES,
         checkpoint_dir: checkpoint_dir.clone(),
+        console: console.clone(),
         bounded: options.trigger == Trigger::AvailableNow,
         trigger: match options.trigger {
             Trigger::AvailableNow => Duration::from_secs(1),
@@ -120,12 +122,31 @@ fn start_at(
     }
 }
 
-fn checkpoint_dir(options: &IngestOptions, plan: &JobPlan) -> Result<PathBuf, LaunchError> {
-    let table: &Path = &plan.outputs[0].sink.path;
-    options.checkpoint_location.clone().or_else(|| default_checkpoint_dir(table)).ok_or_else(|| {
+/// Where checkpoints go: as told, else beside the first folder that is written to. `None`: the job only
+/// shows rows.
+fn checkpoint_dir(options: &IngestOptions, plan: &JobPlan) -> Result<Option<PathBuf>, LaunchError> {
+    if plan.is_preview() {
+        return Ok(None);
+    }
+    if let Some(told) = &options.checkpoint_location {
+        return Ok(Some(told.clone()));
+    }
+    let missing = |why: String| {
         LaunchError::Usage(format!(
-            "there is no place for checkpoints beside {}; give one by --conf spark.sql.streaming.checkpointLocation=DIR",
-            table.display()
+            "{why}; give one by --conf spark.sql.streaming.checkpointLocation=DIR"
         ))
-    })
+    };
+    let Some(table) = plan.outputs.iter().find_map(|output| output.sink.folder()) else {
+        return Err(missing(
+            "there is no place for checkpoints, since the job writes no folder that they could be beside"
+                .to_owned(),
+        ));
+    };
+    match default_checkpoint_dir(table) {
+        Some(beside) => Ok(Some(beside)),
+        None => Err(missing(format!(
+            "there is no place for checkpoints beside {}",
+            table.display()
+        ))),
+    }
 }

@@ -109,7 +109,8 @@ fn start(options: IngestOptions, sql: SqlFile) -> ExitCode {
     };
     let mut progress = Progress::new(kind, std::io::stderr().is_terminal());
     let metrics = IngestMetrics::default();
-    let ended = launch::launch(&options, &sql, &stop, &metrics, &mut |report| {
+    let console = progress.console();
+    let ended = launch::launch(&options, &sql, &stop, &metrics, console, &mut |report| {
         progress.update(report)
     });
     progress.finish();
@@ -141,8 +142,12 @@ fn farewell(summary: &Summary) -> String {
     let open = match summary.open_since {
         None => "no window is open".to_owned(),
         Some(since) => format!(
-            "{} windows stay open for the next run, the first since {}",
+            "{} windows {}, the first since {}",
             summary.open_windows,
+            match summary.is_preview {
+                true => "are still open",
+                false => "stay open for the next run",
+            },
             chrono::DateTime::from_timestamp_nanos(since).format("%Y-%m-%d %H:%M:%S UTC")
         ),
     };
@@ -158,9 +163,16 @@ fn farewell(summary: &Summary) -> String {
             )
         }
     };
+    let printed = format!("{} rows printed", summary.rows_printed);
+    let written = format!("{} rows in {} files written", summary.rows, summary.files);
+    let rows = match (summary.is_preview, summary.rows_printed) {
+        (true, _) => printed,
+        (false, 0) => written,
+        (false, _) => format!("{printed}, {written}"),
+    };
     format!(
-        "{rebuilt}done: {} rows in {} files written by this run; since the job began {} ticks read, {} in windows, {} filtered, {} late, {rejected}; {open}",
-        summary.rows, summary.files, counts.read, counts.in_windows, counts.filtered, counts.late
+        "{rebuilt}done: {rows} by this run; since the job began {} ticks read, {} in windows, {} filtered, {} late, {rejected}; {open}",
+        counts.read, counts.in_windows, counts.filtered, counts.late
     )
 }
 

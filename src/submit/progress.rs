@@ -1,6 +1,7 @@
 //! Shows how a job gets on: a bar or a status line on a terminal, else a log line per commit.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -9,6 +10,7 @@ use tracing::info;
 
 use crate::job::progress::{ProgressReport, RebuildPhase};
 use crate::model::{Epoch, Watermark};
+use crate::sink::Console;
 
 /// How often the terminal is drawn again at most, times a second.
 const DRAWS_PER_SECOND: u8 = 5;
@@ -60,11 +62,36 @@ impl Progress {
         }
     }
 
+    /// Where printed rows go: above the line that is drawn again and again.
+    pub fn console(&self) -> Console {
+        match &self.bar {
+            Some(bar) => Console::new(Box::new(AboveBar(bar.clone()))),
+            None => Console::stdout(),
+        }
+    }
+
     /// Ends the showing; the last state stays on the terminal.
     pub fn finish(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.abandon();
         }
+    }
+}
+
+/// Standard output, while the bar steps aside.
+struct AboveBar(ProgressBar);
+
+impl Write for AboveBar {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let whole = || {
+            let mut out = io::stdout().lock();
+            out.write_all(bytes).and_then(|()| out.flush())
+        };
+        self.0.suspend(whole).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
     }
 }
 

@@ -1,13 +1,13 @@
 //! Watermarks, which windows are open, lateness, replay points. Pure: no I/O, no clock; the wall
 //! time is passed in.
 //!
-//! [`TumbleWindows`] says which window an event time is in; [`Progress`] follows one topic partition
+//! [`Windows`] says which windows an event time is in; [`Progress`] follows one topic partition
 //! through its frames; [`closing_watermark`] says, over all partitions, which windows are closed.
 
 mod closing;
 mod progress;
-mod tumble;
+mod windows;
 
 pub use closing::{Quiet, Standing, closing_watermark};
 pub use progress::{OpenWindow, Progress};
-pub use tumble::TumbleWindows;
+pub use windows::Windows;

@@ -1,5 +1,7 @@
 //! The Parquet table: what readers see at every moment, and after every way a process can end.
 
+mod partitions;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use expect_test::{Expect, expect};
 use stockpulse::checkpoint::FileEntry;
 use stockpulse::model::Epoch;
-use stockpulse::sink::{Compression, ParquetOptions, ParquetSink, SinkError, SinkRows};
+use stockpulse::sink::{Compression, ParquetOptions, ParquetSink, RowTimes, SinkError, SinkRows};
 use tempfile::TempDir;
 
 const MINUTE: i64 = 60_000_000_000;
@@ -43,7 +45,7 @@ fn rows(minute: i64, symbols: &[&str]) -> SinkRows {
         Arc::new(Int64Array::from_iter_values(0..count as i64)),
     ];
     SinkRows {
-        row_time: start + MINUTE - 1,
+        times: RowTimes::One(start + MINUTE - 1),
         rows: RecordBatch::try_new(schema(), columns).unwrap(),
     }
 }
@@ -74,6 +76,8 @@ impl Table {
             job: "ohlc".to_owned(),
             path: self.path(),
             time_pattern: Some("date=%Y-%m-%d".to_owned()),
+            partition_columns: Vec::new(),
+            file_bytes: None,
             compression: Compression::Zstd,
             row_group_bytes: None,
             filename_prefix: None,

@@ -1,5 +1,7 @@
 //! `stockpulse-ingest` as a person types it: exit codes, messages, where values come from.
 
+mod printed;
+
 use std::path::Path;
 use std::process::{Command, Output};
 

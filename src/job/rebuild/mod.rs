@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use super::progress::RebuildPhase;
-use super::{JobError, JobSpec, ProgressReport, StartAt, Summary};
+use super::{Console, JobError, JobSpec, ProgressReport, StartAt, Summary};
 use crate::checkpoint::{
     Checkpoint, CheckpointError, CheckpointStore, FileEntry, Generation, GenerationTable, Swap,
 };
 use crate::model::{Counts, Epoch, Partition};
-use crate::query::path_of;
+use crate::query::{Output, SinkOptions, path_of};
 use crate::sink::SinkError;
 use crate::sink::generation::{self, Rebuilding};
 use crate::source::{Bounds, Topic};
@@ -49,7 +49,16 @@ pub fn rebuild(
     topic: &dyn Topic,
     on_progress: &mut dyn FnMut(&ProgressReport),
 ) -> Result<Summary, JobError> {
-    let mut store = CheckpointStore::open(&spec.checkpoint_dir)?;
+    let written =
+        |output: &Output| Some((output.table.clone(), output.sink.folder()?.to_path_buf()));
+    let written: Vec<(String, PathBuf)> = spec.plan.outputs.iter().filter_map(written).collect();
+    let dir = spec.checkpoint_dir.clone().filter(|_| !written.is_empty());
+    let Some(dir) = dir else {
+        let why =
+            "--rebuild: the SQL writes no table of files, so there is nothing to compute again";
+        return Err(JobError::Usage(why.to_string()));
+    };
+    let mut store = CheckpointStore::open(&dir)?;
     if let Some((checkpoint, rebuild)) = finish(&mut store, on_progress)?
         && checkpoint.query == spec.plan.meaning
     {
@@ -59,8 +68,8 @@ pub fn rebuild(
     if let Some(old) = &old {
         publish_old(old)?;
     }
-    let tables = (spec.plan.outputs.iter())
-        .map(|output| Rebuilding::open(&output.table, &output.sink.path))
+    let tables = (written.iter())
+        .map(|(table, path)| Rebuilding::open(table, path))
         .collect::<Result<Vec<_>, SinkError>>()?;
     let folders: Vec<GenerationTable> = tables.iter().map(|table| table.folders.clone()).collect();
     let bounds = topic.bounds()?;
@@ -82,9 +91,14 @@ pub fn rebuild(
         .map(|folder| (folder.table.as_str(), folder.rebuilt.as_path()))
         .collect();
     for output in &mut spec.plan.outputs {
-        output.sink.path = rebuilt_dirs[output.table.as_str()].to_path_buf();
+        if let SinkOptions::Filesystem(files) = &mut output.sink {
+            files.path = rebuilt_dirs[output.table.as_str()].to_path_buf();
+        }
     }
-    spec.checkpoint_dir = store.rebuild_dir();
+    // What is printed was printed before. Its windows are followed all the same, so that the job goes on
+    // with whole ones.
+    spec.console = Console::new(Box::new(std::io::sink()));
+    spec.checkpoint_dir = Some(store.rebuild_dir());
     spec.bounded = true;
     spec.start = StartAt::Earliest;
     let run = super::run(spec, topic, &mut |report| {
@@ -96,6 +110,7 @@ pub fn rebuild(
     if stop.load(Ordering::Relaxed) {
         return Ok(Summary {
             rebuild: Some(Rebuild::Stopped),
+            rows_printed: 0,
             ..run
         });
     }
@@ -125,6 +140,7 @@ fn summary(checkpoint: &Checkpoint, run: Summary, rebuild: Rebuild) -> Summary {
         epoch: Some(checkpoint.epoch),
         counts: checkpoint.counts.clone(),
         rebuild: Some(rebuild),
+        rows_printed: 0,
         ..run
     }
 }

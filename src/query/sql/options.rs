@@ -49,10 +49,10 @@ pub(super) enum Value {
     Boolean,
     /// `interval '1 second'`
     Interval(String),
-    /// `[a, 'b']`
-    List,
+    /// `[a, 'b']`, each with its place.
+    List(Vec<Taken<String>>),
     /// A bare word: a column's name.
-    Word,
+    Word(String),
 }
 
 /// The options of one table, from which its connector takes what it knows.
@@ -65,6 +65,7 @@ pub(super) struct Options {
 }
 
 /// A value that was taken, and where it stands.
+#[derive(Clone)]
 pub(super) struct Taken<T> {
     pub value: T,
     pub span: Span,
@@ -234,6 +235,57 @@ impl Options {
                 "an interval without months, such as interval '1 second'",
             ),
         }
+    }
+
+    /// Names of columns, as a list `[a, 'b']`, one word, or (Arroyo's old form) a string `'a,b'`, if it is given. A
+    /// list has at least one, and none twice.
+    pub fn columns(
+        &mut self,
+        reader: &mut Reader,
+        name: &'static str,
+    ) -> Option<Vec<Taken<String>>> {
+        let option = self.take(name)?;
+        let span = option.value_span;
+        let columns = match option.value {
+            Value::List(columns) => columns,
+            Value::Word(value) => vec![Taken { value, span }],
+            Value::Text(text) => text
+                .split(',')
+                .map(|column| Taken {
+                    value: column.trim().to_owned(),
+                    span,
+                })
+                .collect(),
+            _ => {
+                reject::<()>(reader, &option, "a list of columns such as [a, b]");
+                return None;
+            }
+        };
+        if columns.is_empty() {
+            let message = format!("option '{name}' names no column");
+            reader.faults.push(reader.source.diagnostic(span, message));
+            return None;
+        }
+        for (at, column) in columns.iter().enumerate() {
+            let earlier = &columns[..at];
+            if earlier.iter().any(|known| known.value == column.value) {
+                let message = format!("option '{name}' names \"{}\" twice", column.value);
+                reader
+                    .faults
+                    .push(reader.source.diagnostic(column.span, message));
+            }
+        }
+        Some(columns)
+    }
+
+    /// Refuses an option that the dialect knows, and says why this engine does not run it.
+    pub fn refuse(&mut self, reader: &mut Reader, name: &'static str, why: &str) {
+        if let Some(option) = self.take(name) {
+            let message = format!("the local engine does not run the option '{name}'");
+            let fault = reader.source.diagnostic(option.name_span, message);
+            reader.faults.push(fault.with_help(why));
+        }
+        self.asked.retain(|asked| *asked != name);
     }
 
     /// Refuses those of `names` that are given: the dialect knows them, this engine does not run

@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::connector::{Connector, FrameFormat};
+use super::connector::{Connector, FrameFormat, check_columns};
 use super::create_table::Body;
 use super::diagnostic::Diagnostic;
 use super::parser::Reader;
@@ -125,21 +125,34 @@ pub(super) fn check(reader: &mut Reader, name: &Ident, body: &Body, connector: O
                 faults.push(fault);
             }
         }
-        Some(Connector::FilesystemSink(_)) => {
-            for column in &body.columns {
-                if !matches!(column.kind, ColumnKind::Physical) {
-                    let message = "a sink's columns are neither GENERATED nor METADATA";
-                    faults.push(reader.source.diagnostic(column.span, message));
-                }
-            }
-            if let Some(watermark) = &body.watermark {
-                let message = "a sink has no watermark";
-                faults.push(reader.source.diagnostic(watermark.span, message));
-            }
+        Some(Connector::FilesystemSink(_) | Connector::StdoutSink(_)) => {
+            plain_columns(reader, body, "a sink", &mut faults);
+        }
+        Some(Connector::StaticTable(_)) => {
+            plain_columns(reader, body, "a static table", &mut faults);
         }
         _ => {}
     }
+    if let Some(Connector::FilesystemSink(options)) = connector
+        && !body.is_partial
+    {
+        check_columns(&reader.source, options, &body.columns, &mut faults);
+    }
     reader.faults.extend(faults);
+}
+
+/// Columns of files: what is in them and nothing else.
+fn plain_columns(reader: &Reader, body: &Body, what: &str, faults: &mut Vec<Diagnostic>) {
+    for column in &body.columns {
+        if !matches!(column.kind, ColumnKind::Physical) {
+            let message = format!("{what}'s columns are neither GENERATED nor METADATA");
+            faults.push(reader.source.diagnostic(column.span, message));
+        }
+    }
+    if let Some(watermark) = &body.watermark {
+        let message = format!("{what} has no watermark");
+        faults.push(reader.source.diagnostic(watermark.span, message));
+    }
 }
 
 fn check_watermark(reader: &Reader, body: &Body, faults: &mut Vec<Diagnostic>) {

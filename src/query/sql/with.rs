@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Span, Token};
 
 use super::diagnostic::Diagnostic;
-use super::options::{Options, RawOption, Value};
+use super::options::{Options, RawOption, Taken, Value};
 use super::parser::Reader;
 use super::tokens::span_of;
 
@@ -79,10 +79,7 @@ fn value(reader: &mut Reader) -> Result<Value, Diagnostic> {
                 return Err(reader.expected("a number"));
             }
         },
-        Token::LBracket => {
-            list(reader)?;
-            Value::List
-        }
+        Token::LBracket => Value::List(list(reader)?),
         Token::Word(word) => match word.keyword {
             Keyword::TRUE | Keyword::FALSE => Value::Boolean,
             Keyword::INTERVAL => match reader.parser.next_token().token {
@@ -94,7 +91,7 @@ fn value(reader: &mut Reader) -> Result<Value, Diagnostic> {
                         .with_help("interval '1 second'"));
                 }
             },
-            _ => Value::Word,
+            _ => Value::Word(word.value),
         },
         _ => {
             reader.parser.prev_token();
@@ -116,17 +113,25 @@ fn with_unit(reader: &mut Reader, text: String) -> String {
     }
 }
 
-/// Passes over the rest of `[a, 'b']`.
-fn list(reader: &mut Reader) -> Result<(), Diagnostic> {
+/// The rest of `[a, 'b']`.
+fn list(reader: &mut Reader) -> Result<Vec<Taken<String>>, Diagnostic> {
+    let mut items = Vec::new();
     while !reader.parser.consume_token(&Token::RBracket) {
-        match reader.parser.peek_token_ref().token {
-            Token::Word(_) | Token::SingleQuotedString(_) => reader.parser.advance_token(),
+        let item = reader.parser.peek_token();
+        let value = match item.token {
+            Token::Word(word) => word.value,
+            Token::SingleQuotedString(text) => text,
             _ => return Err(reader.expected("a column's name")),
-        }
+        };
+        reader.parser.advance_token();
+        items.push(Taken {
+            value,
+            span: item.span,
+        });
         if !reader.parser.consume_token(&Token::Comma) {
             reader.token(&Token::RBracket)?;
             break;
         }
     }
-    Ok(())
+    Ok(items)
 }

@@ -251,13 +251,16 @@ fn found(bench: &Bench, summary: &Summary) -> Result<Found, String> {
     let mut directories = BTreeSet::new();
     let mut found = Found::new();
     for output in bench.spec(&Regime::default())?.plan.outputs {
-        let files = match output.sink.path.exists() {
-            true => listing(&output.sink.path),
+        let Some(folder) = output.sink.folder() else {
+            continue;
+        };
+        let files = match folder.exists() {
+            true => listing(folder),
             false => Vec::new(),
         };
         let mut rows = match files.is_empty() {
             true => Vec::new(),
-            false => read_rows(&output.sink.path, "SELECT * FROM t"),
+            false => read_rows(folder, "SELECT * FROM t"),
         };
         rows.sort();
         let header = output.schema.fields().iter();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use expect_test::{Expect, expect};
 use stockpulse::job::{JobError, Summary};
 use stockpulse::model::Exit;
+use stockpulse::query::SinkOptions;
 use stockpulse::source::replay::{ReplayFrame, ReplayTopic};
 
 use super::cases::{long_before, noon};
@@ -297,8 +298,11 @@ fn another_path_with_its_own_checkpoint_is_a_new_job_from_the_start() {
     )]));
     let mut spec = other.spec_at(&Regime::default(), noon).unwrap();
     let path = bench.dir.path().join("data/ohlc5");
-    spec.plan.outputs[0].sink.path = path.clone();
-    spec.checkpoint_dir = stockpulse::sink::default_checkpoint_dir(&path).unwrap();
+    let SinkOptions::Filesystem(files) = &mut spec.plan.outputs[0].sink else {
+        panic!("files");
+    };
+    files.path = path.clone();
+    spec.checkpoint_dir = stockpulse::sink::default_checkpoint_dir(&path);
     stockpulse::job::run(spec, &topic, &mut |_| {}).unwrap();
     assert_eq!(read_rows(&path, "SELECT trades FROM t"), ["4"]);
     assert_eq!(bench.rows(), PLAIN_TOPIC);

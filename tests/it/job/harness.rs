@@ -16,6 +16,7 @@ use stockpulse::job::{
 use stockpulse::metrics::ingest::IngestMetrics;
 use stockpulse::query::JobPlan;
 use stockpulse::query::sql::SqlFile;
+use stockpulse::sink::Console;
 use stockpulse::source::Topic;
 use stockpulse::source::replay::{ReplayFrame, ReplayTopic};
 
@@ -69,10 +70,13 @@ impl Bench {
         let plan = JobPlan::new(&file).map_err(|faults| faults.to_string())?;
         Ok(JobSpec {
             name: "ohlc".to_string(),
+            // A job that only shows rows has none.
+            checkpoint_dir: (!plan.is_preview())
+                .then(|| self.dir.path().join("data/_checkpoints/ohlc")),
             plan,
             threads: regime.threads,
             micro_batch_frames: regime.micro_batch_frames,
-            checkpoint_dir: self.dir.path().join("data/_checkpoints/ohlc"),
+            console: Console::stdout(),
             bounded: regime.bounded,
             trigger: Duration::from_millis(20),
             start: StartAt::Earliest,

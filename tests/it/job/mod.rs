@@ -4,6 +4,7 @@ mod cases;
 pub mod edit;
 pub mod exact;
 pub mod harness;
+mod preview;
 mod property;
 pub mod rebuild;
 mod refused;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use expect_test::{Expect, expect};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use stockpulse::job::progress::RebuildPhase;
-use stockpulse::job::{JobError, JobSpec, ProgressReport, Rebuild, Summary};
+use stockpulse::job::{Console, JobError, JobSpec, ProgressReport, Rebuild, Summary};
 use stockpulse::model::Exit;
 use stockpulse::source::Topic;
 use stockpulse::source::replay::ReplayTopic;
@@ -23,6 +23,7 @@ use super::harness::{
     Bench, Regime, assert_recorded_candles, counts, listing, read_rows, recorded_frames,
     topic as topic_of,
 };
+use super::preview::Paper;
 
 const MINUTES: [(&str, &str); 1] = [(
     "tumble(interval '1 minute') AS",
@@ -522,7 +523,7 @@ fn nobody_else_works_on_the_table_during_a_rebuild() {
             other_checkpoint.clone(),
         ] {
             let mut spec = bench.spec_at(&Regime::default(), noon).unwrap();
-            spec.checkpoint_dir = checkpoint_dir;
+            spec.checkpoint_dir = Some(checkpoint_dir);
             let error = stockpulse::job::run(spec, &topic, &mut |_| {}).unwrap_err();
             assert_eq!(error.exit(), Exit::Mismatch, "{error}");
             refused += 1;
@@ -631,4 +632,43 @@ fn where_nobody_knows_what_was_read_the_first_candles_are_compared() {
     let may_lose = |spec: &mut JobSpec| spec.fail_on_data_loss = false;
     rebuild_with(&bench, &later, may_lose, &mut |_| {}).unwrap();
     assert_eq!(bench.rows(), fresh(&bench.sql, &later));
+}
+
+#[test]
+fn what_is_printed_is_not_printed_again_and_goes_on_with_whole_windows() {
+    let seen = "CREATE TABLE seen (symbol TEXT, minute TIMESTAMP, close DOUBLE) WITH (connector = 'stdout', format = 'json');
+        INSERT INTO seen SELECT symbol, window.start, close FROM (
+            SELECT symbol, tumble(interval '2 minutes') AS window, last_value(price) AS close FROM ticks GROUP BY 1, 2
+        );";
+    let topic = topic();
+    let mut bench = Bench::new(&format!("{OHLC}{seen}"));
+    bench
+        .run_at(&topic, &Regime::default(), long_before)
+        .unwrap();
+    bench.sql = format!("{}{seen}", five_minutes());
+    let paper = Paper::default();
+    let console = || Console::new(Box::new(paper.clone()));
+    let mut spec = bench.spec_at(&Regime::default(), long_before).unwrap();
+    spec.console = console();
+    let rebuilt = stockpulse::job::rebuild(spec, &topic, &mut |_| {}).unwrap();
+    assert_eq!((paper.text(), rebuilt.rows_printed), (String::new(), 0));
+    append(&topic, &[(21.0, 80), (30.0, 190)]);
+    let mut spec = bench.spec_at(&Regime::default(), noon).unwrap();
+    spec.console = console();
+    stockpulse::job::run(spec, &topic, &mut |_| {}).unwrap();
+    assert_eq!(bench.rows(), fresh(&five_minutes(), &topic));
+    expect![[r#"
+        {"symbol":"BTC","minute":"2026-08-01T10:00:00","close":21.0}
+        {"symbol":"BTC","minute":"2026-08-01T10:02:00","close":30.0}
+    "#]].assert_eq(&paper.text());
+}
+
+#[test]
+fn a_job_that_writes_no_files_has_nothing_to_rebuild() {
+    let (tables, _) = OHLC.split_once("INSERT INTO ohlc").unwrap();
+    let bench = Bench::new(&format!(
+        "{tables}SELECT symbol, tumble(interval '1 minute') AS window, max(price) AS high FROM ticks GROUP BY 1, 2"
+    ));
+    let error = rebuild(&bench, &topic()).unwrap_err();
+    assert_eq!(error.exit(), Exit::Usage, "{error}");
 }

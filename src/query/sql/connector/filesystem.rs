@@ -3,25 +3,24 @@
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use arrow::datatypes::DataType;
 use chrono::DateTime;
 use chrono::format::{Item, StrftimeItems};
+use datafusion::sql::sqlparser::ast::Ident;
 
+use super::super::diagnostic::{Diagnostic, SourceText};
 use super::super::options::{Options, Taken};
 use super::super::parser::Reader;
+use super::super::table::{ColumnDef, sql_name};
 
 /// Options that Arroyo has for filesystem sinks and their formats, and the local engine does not run.
-const NOT_RUN: [&str; 16] = [
+const NOT_RUN: [&str; 11] = [
     "connection_profile",
-    "filename.strategy",
-    "filename.suffix",
     "framing",
     "idle_micros",
     "json.",
     "lookup.",
     "multipart.",
-    "partitioning.fields",
-    "rolling_policy.file_size",
-    "rolling_policy.inactivity_interval",
     "rolling_policy.watermark_expiration",
     "shuffle_by_partition.",
     "sink.version",
@@ -56,18 +55,34 @@ pub struct FilesystemSinkOptions {
     pub row_group_bytes: Option<u64>,
     /// strftime pattern of the partition directory, from the rows' event time (UTC): `date=%Y-%m-%d`.
     pub time_pattern: Option<String>,
+    /// Columns whose values are the names of directories below that, `a=…/b=…`; they are not in the files.
+    pub partition_fields: Vec<Ident>,
+    /// A file that has grown to this many bytes is closed and the next one begun; `None`: not given.
+    pub rolling_bytes: Option<u64>,
     /// Least time between two commits of closed windows; `None`: not given.
     pub rolling_interval: Option<Duration>,
+    /// Rows are committed earlier when no window has closed for this long; `None`: not given.
+    pub rolling_inactivity: Option<Duration>,
     /// Goes before the file names.
     pub filename_prefix: Option<String>,
 }
 
 impl FilesystemSinkOptions {
     pub(super) fn canonical(&self) -> String {
-        format!(
+        let mut text = format!(
             "filesystem sink path={:?} format=Parquet time_pattern={:?}",
             self.path, self.time_pattern
-        )
+        );
+        if !self.partition_fields.is_empty() {
+            text += &format!(" fields={}", self.partition_names().join(","));
+        }
+        text
+    }
+
+    /// Names of the columns that are directories.
+    pub fn partition_names(&self) -> Vec<&str> {
+        let fields = self.partition_fields.iter();
+        fields.map(|field| field.value.as_str()).collect()
     }
 }
 
@@ -94,10 +109,17 @@ pub(super) fn sink(reader: &mut Reader, mut options: Options) -> Option<Filesyst
     let time_pattern = options
         .text(reader, "partitioning.time_pattern")
         .and_then(|taken| time_pattern(reader, taken));
+    let partition_fields = options.columns(reader, "partitioning.fields");
+    let rolling_bytes = options.bytes(reader, "rolling_policy.file_size");
     let rolling_interval = options.duration(reader, "rolling_policy.interval");
+    let rolling_inactivity = options.duration(reader, "rolling_policy.inactivity_interval");
     let filename_prefix = options
         .text(reader, "filename.prefix")
         .and_then(|taken| filename_prefix(reader, taken));
+    let why = "names are made of the job, the epoch and a number, so that a restart writes the same files";
+    options.refuse(reader, "filename.strategy", why);
+    let why = "a table is its files that end in .parquet, for every reader";
+    options.refuse(reader, "filename.suffix", why);
     options.not_run(reader, &NOT_RUN);
     options.finish(reader, "a filesystem sink");
     if reader.faults.len() > faults_before {
@@ -108,7 +130,14 @@ pub(super) fn sink(reader: &mut Reader, mut options: Options) -> Option<Filesyst
         compression: compression.map_or(ParquetCompression::default(), |taken| taken.value),
         row_group_bytes: row_group_bytes.map(|taken| taken.value),
         time_pattern,
+        partition_fields: partition_fields
+            .unwrap_or_default()
+            .into_iter()
+            .map(|column| Ident::with_span(column.span, column.value))
+            .collect(),
+        rolling_bytes: rolling_bytes.map(|taken| taken.value),
         rolling_interval: rolling_interval.map(|taken| taken.value),
+        rolling_inactivity: rolling_inactivity.map(|taken| taken.value),
         filename_prefix,
     })
 }
@@ -127,7 +156,7 @@ fn format(reader: &mut Reader, options: &mut Options) {
 }
 
 /// `data/ohlc`, `/data/ohlc` or `file:///data/ohlc`.
-fn path(reader: &mut Reader, taken: &Taken<String>) -> Option<PathBuf> {
+pub(super) fn path(reader: &mut Reader, taken: &Taken<String>) -> Option<PathBuf> {
     let text = taken.value.trim();
     let (path, fault) = match text.split_once("://") {
         None => (text, None),
@@ -193,6 +222,68 @@ fn time_pattern(reader: &mut Reader, taken: Taken<String>) -> Option<String> {
         .with_help("a strftime pattern such as 'date=%Y-%m-%d'");
     reader.faults.push(fault);
     None
+}
+
+/// What the options say of the table's columns: a directory is named by a value that every reader reads
+/// back from its name, and a name is either a column's or a directory's.
+pub(in super::super) fn check_columns(
+    source: &SourceText,
+    options: &FilesystemSinkOptions,
+    columns: &[ColumnDef],
+    faults: &mut Vec<Diagnostic>,
+) {
+    let names = || columns.iter().map(|column| column.name.as_str());
+    for field in &options.partition_fields {
+        let Some(column) = columns.iter().find(|column| column.name == field.value) else {
+            let message = format!("the table has no column \"{}\"", field.value);
+            let fault = source.diagnostic(field.span, message);
+            faults.push(fault.with_nearest(&field.value, names(), None));
+            continue;
+        };
+        if !names_directories(&column.data_type) || column.is_json {
+            let kind = if column.is_json {
+                "JSON"
+            } else {
+                &sql_name(&column.data_type)
+            };
+            let message = format!(
+                "\"{}\" is {kind}, which cannot name a directory",
+                field.value
+            );
+            let help = "it is text, a whole number, BOOLEAN, DATE, TIMESTAMP or DECIMAL";
+            faults.push(source.diagnostic(field.span, message).with_help(help));
+        }
+    }
+    let fields = options.partition_names();
+    if let Some(last) = options.partition_fields.last()
+        && names().all(|name| fields.contains(&name))
+    {
+        let message = "no column would be left for the files";
+        faults.push(source.diagnostic(last.span, message));
+    }
+    let pattern = options.time_pattern.iter().flat_map(|p| p.split('/'));
+    for name in pattern
+        .filter_map(|part| part.split_once('='))
+        .map(|(name, _)| name)
+    {
+        if let Some(column) = columns.iter().find(|column| column.name == name) {
+            let message =
+                format!("\"{name}\" is a directory of 'partitioning.time_pattern' as well");
+            let fault = source.diagnostic(column.span, message);
+            faults.push(
+                fault.with_help("readers take a name for one of both; give one of them another"),
+            );
+        }
+    }
+}
+
+fn names_directories(data_type: &DataType) -> bool {
+    use DataType::*;
+    data_type.is_integer()
+        || matches!(
+            data_type,
+            Utf8 | LargeUtf8 | Utf8View | Boolean | Date32 | Timestamp(..) | Decimal128(..)
+        )
 }
 
 fn filename_prefix(reader: &mut Reader, taken: Taken<String>) -> Option<String> {

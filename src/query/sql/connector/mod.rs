@@ -2,14 +2,19 @@
 
 mod filesystem;
 mod kafka;
+mod static_table;
+mod stdout;
 
+pub(super) use filesystem::check_columns;
 pub use filesystem::{FilesystemSinkOptions, ParquetCompression};
 pub use kafka::{BadData, FrameFormat, KafkaSourceOptions, ReadMode, SaslOptions, SourceOffset};
+pub use static_table::{StaticFormat, StaticTableOptions};
+pub use stdout::{DecimalEncoding, StdoutSinkOptions, TimestampFormat};
 
 use super::options::Options;
 use super::parser::Reader;
 
-/// Connectors that Arroyo has; the local engine runs two of them.
+/// Connectors that Arroyo has; the local engine runs three of them.
 const KNOWN_CONNECTORS: [&str; 21] = [
     "blackhole",
     "confluent",
@@ -39,14 +44,18 @@ const KNOWN_CONNECTORS: [&str; 21] = [
 pub enum Connector {
     /// A topic to read.
     KafkaSource(KafkaSourceOptions),
+    /// Files that are read once, to join with.
+    StaticTable(StaticTableOptions),
     /// A folder of Parquet files to write.
     FilesystemSink(FilesystemSinkOptions),
+    /// Standard output.
+    StdoutSink(StdoutSinkOptions),
 }
 
 impl Connector {
     /// Whether rows come from it; otherwise they go into it.
     pub fn is_source(&self) -> bool {
-        matches!(self, Connector::KafkaSource(_))
+        matches!(self, Connector::KafkaSource(_) | Connector::StaticTable(_))
     }
 
     /// The options that decide which rows there are and where they go, for the fingerprint: without
@@ -54,7 +63,9 @@ impl Connector {
     pub fn canonical(&self) -> String {
         match self {
             Connector::KafkaSource(options) => options.canonical(),
+            Connector::StaticTable(options) => options.canonical(),
             Connector::FilesystemSink(options) => options.canonical(),
+            Connector::StdoutSink(options) => options.canonical(),
         }
     }
 }
@@ -81,11 +92,11 @@ pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Con
         "filesystem" => {
             let direction = direction(reader, &mut options, &directions)?;
             if direction == Direction::Source {
-                not_run(reader, name.span, "filesystem sources");
-                return None;
+                return static_table::source(reader, options).map(Connector::StaticTable);
             }
             filesystem::sink(reader, options).map(Connector::FilesystemSink)
         }
+        "stdout" => stdout::sink(reader, options).map(Connector::StdoutSink),
         known if KNOWN_CONNECTORS.contains(&known) => {
             not_run(reader, name.span, &format!("the connector '{known}'"));
             None
@@ -99,7 +110,8 @@ pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Con
                     unknown,
                     known,
                     Some(
-                        "the local engine runs 'kafka' (source) and 'filesystem' (sink)".to_owned(),
+                        "the local engine runs 'kafka' (source), 'filesystem' (source and sink) and 'stdout' (sink)"
+                            .to_owned(),
                     ),
                 );
             reader.faults.push(fault);
@@ -130,6 +142,8 @@ fn not_run(reader: &mut Reader, at: datafusion::sql::sqlparser::tokenizer::Span,
     let fault = reader
         .source
         .diagnostic(at, format!("the local engine does not run {what}"))
-        .with_help("it reads 'kafka' sources and writes 'filesystem' sinks");
+        .with_help(
+            "it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem' and 'stdout' sinks",
+        );
     reader.faults.push(fault);
 }

@@ -63,9 +63,12 @@ fn the_main_job_is_accepted() {
                     time_pattern: Some(
                         "date=%Y-%m-%d",
                     ),
+                    partition_fields: [],
+                    rolling_bytes: None,
                     rolling_interval: Some(
                         1s,
                     ),
+                    rolling_inactivity: None,
                     filename_prefix: None,
                 },
             ),

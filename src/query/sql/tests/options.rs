@@ -73,10 +73,7 @@ fn options_of_a_sink() {
             job.sql:3:8: a file URL has three slashes before an absolute path
               3 | path = 'file://x', 'partitioning.fields' = [a, 'b'])
                 |        ^^^^^^^^^^
-              help: file:///data/ohlc, or a relative path without file://
-            job.sql:3:20: the local engine does not run the option 'partitioning.fields'
-              3 | path = 'file://x', 'partitioning.fields' = [a, 'b'])
-                |                    ^^^^^^^^^^^^^^^^^^^^^"#]],
+              help: file:///data/ohlc, or a relative path without file://"#]],
     );
     check_faults(
         &sink_with("path = '/'"),
@@ -130,9 +127,12 @@ fn options_of_a_sink() {
                     8388608,
                 ),
                 time_pattern: None,
+                partition_fields: [],
+                rolling_bytes: None,
                 rolling_interval: Some(
                     60s,
                 ),
+                rolling_inactivity: None,
                 filename_prefix: Some(
                     "candles",
                 ),
@@ -140,6 +140,197 @@ fn options_of_a_sink() {
         )
     "#]]
     .assert_debug_eq(&table.connector);
+}
+
+/// A sink with these columns and options.
+fn columns_by(columns: &str, options: &str) -> String {
+    sink_with(&format!("path = 'x', {options}")).replacen("a TEXT", columns, 1)
+}
+
+#[test]
+fn columns_that_are_directories() {
+    let fields = |columns: &str, options: &str| {
+        let table = table(&columns_by(columns, options));
+        let Connector::FilesystemSink(options) = &table.connector else {
+            panic!()
+        };
+        format!(
+            "{:?} {}",
+            options.partition_names(),
+            table.connector.canonical()
+        )
+    };
+    for written in ["[a, 'b']", "'a,b'", "'a, b'", "[a, b,]"] {
+        expect![[
+            r#"["a", "b"] filesystem sink path="x" format=Parquet time_pattern=None fields=a,b"#
+        ]]
+        .assert_eq(&fields(
+            "a TEXT, b BIGINT, c DOUBLE",
+            &format!("'partitioning.fields' = {written}"),
+        ));
+    }
+    expect![[
+        r#"["a"] filesystem sink path="x" format=Parquet time_pattern=Some("date=%Y") fields=a"#
+    ]]
+    .assert_eq(&fields(
+        "a TEXT, c DOUBLE",
+        "'partitioning.fields' = a, 'partitioning.time_pattern' = 'date=%Y'",
+    ));
+    check_faults(
+        &columns_by(
+            "symbol TEXT, c DOUBLE",
+            "'partitioning.fields' = ['symbol', symbol]",
+        ),
+        expect![[r#"
+            job.sql:3:58: option 'partitioning.fields' names "symbol" twice
+              3 | path = 'x', 'partitioning.fields' = ['symbol', symbol])
+                |                                                          ^^^^^^"#]],
+    );
+    check_faults(
+        &columns_by(
+            "symbol TEXT, c DOUBLE",
+            "'partitioning.fields' = [symbl, c]",
+        ),
+        expect![[r#""#]],
+    );
+    check_faults(
+        &columns_by(
+            "a TEXT, s STRUCT<x INT>, l INT[], j JSON, b BYTEA",
+            "'partitioning.fields' = [s, l, j, b]",
+        ),
+        expect![[r#"
+            job.sql:3:38: "s" is Struct("x": Int32), which cannot name a directory
+              3 | path = 'x', 'partitioning.fields' = [s, l, j, b])
+                |                                      ^
+              help: it is text, a whole number, BOOLEAN, DATE, TIMESTAMP or DECIMAL
+            job.sql:3:41: "l" is INT[], which cannot name a directory
+              3 | path = 'x', 'partitioning.fields' = [s, l, j, b])
+                |                                         ^
+              help: it is text, a whole number, BOOLEAN, DATE, TIMESTAMP or DECIMAL
+            job.sql:3:44: "j" is JSON, which cannot name a directory
+              3 | path = 'x', 'partitioning.fields' = [s, l, j, b])
+                |                                            ^
+              help: it is text, a whole number, BOOLEAN, DATE, TIMESTAMP or DECIMAL
+            job.sql:3:47: "b" is BYTEA, which cannot name a directory
+              3 | path = 'x', 'partitioning.fields' = [s, l, j, b])
+                |                                               ^
+              help: it is text, a whole number, BOOLEAN, DATE, TIMESTAMP or DECIMAL"#]],
+    );
+    check_faults(
+        &columns_by("a TEXT, b DATE", "'partitioning.fields' = [a, b]"),
+        expect![[r#"
+            job.sql:3:41: no column would be left for the files
+              3 | path = 'x', 'partitioning.fields' = [a, b])
+                |                                         ^"#]],
+    );
+    check_faults(
+        &columns_by("a TEXT", "'partitioning.fields' = []"),
+        expect![[r#"
+            job.sql:3:37: option 'partitioning.fields' names no column
+              3 | path = 'x', 'partitioning.fields' = [])
+                |                                     ^^"#]],
+    );
+    check_faults(
+        &columns_by("a TEXT", "'partitioning.fields' = 12"),
+        expect![[r#"
+            job.sql:3:37: option 'partitioning.fields' must be a list of columns such as [a, b]
+              3 | path = 'x', 'partitioning.fields' = 12)
+                |                                     ^^"#]],
+    );
+    check_faults(
+        &columns_by(
+            "date DATE, a TEXT",
+            "'partitioning.time_pattern' = 'date=%Y-%m-%d'",
+        ),
+        expect![[r#"
+            job.sql:1:17: "date" is a directory of 'partitioning.time_pattern' as well
+              1 | CREATE TABLE s (date DATE, a TEXT)
+                |                 ^^^^^^^^^
+              help: readers take a name for one of both; give one of them another"#]],
+    );
+}
+
+#[test]
+fn when_a_file_is_closed() {
+    let table = table(&sink_with(
+        "path = 'x', 'rolling_policy.file_size' = '128MB', 'rolling_policy.interval' = interval '10 minutes', \
+         'rolling_policy.inactivity_interval' = interval '30 seconds'",
+    ));
+    let Connector::FilesystemSink(options) = table.connector else {
+        panic!()
+    };
+    expect!["Some(134217728) Some(600s) Some(30s)"].assert_eq(&format!(
+        "{:?} {:?} {:?}",
+        options.rolling_bytes, options.rolling_interval, options.rolling_inactivity
+    ));
+    check_faults(
+        &sink_with(
+            "path = 'x', 'rolling_policy.file_size' = 0, 'filename.suffix' = 'x', 'filename.strategy' = 'uuid'",
+        ),
+        expect![[r#"
+            job.sql:3:42: option 'rolling_policy.file_size' must be a size above 0 such as '128MB' (B, KB, MB, GB)
+              3 | path = 'x', 'rolling_policy.file_size' = 0, 'filename.suffix' = 'x', 'filename.strategy' = 'uuid')
+                |                                          ^
+            job.sql:3:45: the local engine does not run the option 'filename.suffix'
+              3 | path = 'x', 'rolling_policy.file_size' = 0, 'filename.suffix' = 'x', 'filename.strategy' = 'uuid')
+                |                                             ^^^^^^^^^^^^^^^^^
+              help: a table is its files that end in .parquet, for every reader
+            job.sql:3:70: the local engine does not run the option 'filename.strategy'
+              3 | path = 'x', 'rolling_policy.file_size' = 0, 'filename.suffix' = 'x', 'filename.strategy' = 'uuid')
+                |                                                                      ^^^^^^^^^^^^^^^^^^^
+              help: names are made of the job, the epoch and a number, so that a restart writes the same files"#]],
+    );
+}
+
+#[test]
+fn options_of_standard_output() {
+    let stdout =
+        |options: &str| format!("CREATE TABLE s (a TEXT)\nWITH (connector = 'stdout'{options})");
+    let connector = |options| format!("{:?}", table(&stdout(options)).connector);
+    expect!["StdoutSink(StdoutSinkOptions { timestamps: Rfc3339, decimals: Number })"]
+        .assert_eq(&connector(", format = 'json'"));
+    expect!["StdoutSink(StdoutSinkOptions { timestamps: UnixMillis, decimals: String })"].assert_eq(&connector(
+        ", type = 'sink', format = 'json', 'json.timestamp_format' = 'unix_millis', 'json.decimal_encoding' = 'string'",
+    ));
+    check_faults(
+        &stdout(""),
+        expect![[r#"
+        job.sql:2:1: option 'format' is missing
+          2 | WITH (connector = 'stdout')
+            | ^^^^"#]],
+    );
+    check_faults(
+        &stdout(", type = 'source', format = 'avro', 'json.unstructured' = 'true', path = 'x'"),
+        expect![[r#"
+            job.sql:2:36: 'type' cannot be this
+              2 | WITH (connector = 'stdout', type = 'source', format = 'avro', 'json.unstructured' = 'true', path = 'x')
+                |                                    ^^^^^^^^
+              help: it is one of 'sink'
+            job.sql:2:55: the local engine prints JSON only
+              2 | WITH (connector = 'stdout', type = 'source', format = 'avro', 'json.unstructured' = 'true', path = 'x')
+                |                                                       ^^^^^^
+              help: it is 'json'
+            job.sql:2:63: the local engine does not run the option 'json.unstructured'
+              2 | WITH (connector = 'stdout', type = 'source', format = 'avro', 'json.unstructured' = 'true', path = 'x')
+                |                                                               ^^^^^^^^^^^^^^^^^^^
+            job.sql:2:93: unknown option 'path'
+              2 | WITH (connector = 'stdout', type = 'source', format = 'avro', 'json.unstructured' = 'true', path = 'x')
+                |                                                                                             ^^^^
+              help: options of a stdout sink are connector, type, format, json.timestamp_format, json.decimal_encoding"#]],
+    );
+    check_faults(
+        "CREATE TABLE s (a TEXT, b TEXT GENERATED ALWAYS AS (a), WATERMARK FOR a) WITH (connector = 'stdout', format = 'json')",
+        expect![[r#"
+            job.sql:1:25: a sink's columns are neither GENERATED nor METADATA
+              1 | CREATE TABLE s (a TEXT, b TEXT GENERATED ALWAYS AS (a), WATERMARK FOR a) WITH (connector = 'stdout', format = 'json')
+                |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+            job.sql:1:57: a sink has no watermark
+              1 | CREATE TABLE s (a TEXT, b TEXT GENERATED ALWAYS AS (a), WATERMARK FOR a) WITH (connector = 'stdout', format = 'json')
+                |                                                         ^^^^^^^^^^^^^^^
+            job.sql:1:71: the watermark's column "a" is no TIMESTAMP
+              1 | CREATE TABLE s (a TEXT, b TEXT GENERATED ALWAYS AS (a), WATERMARK FOR a) WITH (connector = 'stdout', format = 'json')
+                |                                                                       ^"#]],
+    );
 }
 
 #[test]

@@ -260,10 +260,10 @@ fn connectors_that_are_not_run_say_so() {
     check_faults(
         &with("connector = 'redis'"),
         expect![[r#"
-        job.sql:2:19: the local engine does not run the connector 'redis'
-          2 | WITH (connector = 'redis')
-            |                   ^^^^^^^
-          help: it reads 'kafka' sources and writes 'filesystem' sinks"#]],
+            job.sql:2:19: the local engine does not run the connector 'redis'
+              2 | WITH (connector = 'redis')
+                |                   ^^^^^^^
+              help: it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem' and 'stdout' sinks"#]],
     );
     check_faults(
         &with("connector = 'kafca', type = 'source'"),
@@ -291,10 +291,10 @@ fn connectors_that_are_not_run_say_so() {
     check_faults(
         &with("connector = 'kafka', type = 'sink'"),
         expect![[r#"
-        job.sql:2:19: the local engine does not run Kafka sinks
-          2 | WITH (connector = 'kafka', type = 'sink')
-            |                   ^^^^^^^
-          help: it reads 'kafka' sources and writes 'filesystem' sinks"#]],
+            job.sql:2:19: the local engine does not run Kafka sinks
+              2 | WITH (connector = 'kafka', type = 'sink')
+                |                   ^^^^^^^
+              help: it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem' and 'stdout' sinks"#]],
     );
 }
 

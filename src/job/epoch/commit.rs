@@ -1,0 +1,182 @@
+//! The end of an epoch: what waits is staged, committed and published, if it is time; what is only to be
+//! looked at is printed at once.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::Coordinator;
+use crate::checkpoint::{Checkpoint, Emitted, FileEntry};
+use crate::job::JobError;
+use crate::model::{Epoch, Offsets};
+use crate::query::sql::FilesystemSinkOptions;
+use crate::sink::{RowTimes, SinkRows};
+use crate::source::Topic;
+
+/// An epoch that closes no window is committed this often at the most, so that a restart knows what
+/// was read.
+const IDLE_COMMIT: Duration = Duration::from_secs(10);
+
+/// Bytes of rows without windows that wait for a commit at the most, about, whatever
+/// `rolling_policy.interval` says.
+const PENDING_BYTES: usize = 16 << 20;
+
+impl Coordinator<'_> {
+    /// Whether so many rows without windows wait that they are to be committed at once.
+    pub(super) fn is_full(&self) -> bool {
+        self.pending_bytes >= PENDING_BYTES
+    }
+
+    /// Stages, commits and publishes what waits, if it is time. What is committed always has every
+    /// closed window, since the checkpoint says that they were emitted.
+    pub(super) fn commit(&mut self, topic: &dyn Topic, last: bool) -> Result<(), JobError> {
+        self.triggered_at = Instant::now();
+        self.show()?;
+        if self.store.is_none() {
+            return Ok(());
+        }
+        let closes = self.pending.iter().any(|rows| !rows.is_empty());
+        let due = match closes {
+            true => last || self.is_full() || self.waited_long_enough(),
+            false => self.worth_a_commit(last),
+        };
+        if !due {
+            return Ok(());
+        }
+        let epoch = self
+            .committed
+            .as_ref()
+            .map_or(Epoch::FIRST, |c| c.epoch.next());
+        self.pending_bytes = 0;
+        let files = self.stage(epoch)?;
+        self.publish(topic, epoch, &files)?;
+        if closes {
+            self.closed_at = Some(self.committed_at);
+        }
+        Ok(())
+    }
+
+    /// Prints the rows of bare SELECTs, which no commit knows of.
+    fn show(&mut self) -> Result<(), JobError> {
+        let outputs = self.shared.plan.outputs.iter();
+        let waiting = self.sinks.iter_mut().zip(&mut self.pending).zip(outputs);
+        for ((sink, rows), output) in waiting {
+            if output.sink.is_preview() {
+                let rows = std::mem::take(rows);
+                let bytes = rows.iter().map(waiting_bytes).sum();
+                self.pending_bytes = self.pending_bytes.saturating_sub(bytes);
+                let printed = rows_in(&rows);
+                sink.stage(Epoch::FIRST, rows)?;
+                self.summary.rows_printed += printed;
+            }
+        }
+        Ok(())
+    }
+
+    /// Files first: what is printed cannot be taken back when the disk is full.
+    fn stage(&mut self, epoch: Epoch) -> Result<Vec<FileEntry>, JobError> {
+        let mut files = Vec::new();
+        for console in [false, true] {
+            for (sink, rows) in self.sinks.iter_mut().zip(&mut self.pending) {
+                if sink.is_console() == console {
+                    let rows = std::mem::take(rows);
+                    let printed = if console { rows_in(&rows) } else { 0 };
+                    files.extend(sink.stage(epoch, rows)?);
+                    self.summary.rows_printed += printed;
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    /// Whether every folder's rows have waited for as long as its options say.
+    fn waited_long_enough(&self) -> bool {
+        let outputs = self.shared.plan.outputs.iter();
+        let mut folders = outputs.filter_map(|output| output.sink.files());
+        folders.all(|options| self.wait_is_over(options))
+    }
+
+    /// `rolling_policy.interval` is the least time between two commits of closed windows, unless none
+    /// has closed for `rolling_policy.inactivity_interval`.
+    fn wait_is_over(&self, options: &FilesystemSinkOptions) -> bool {
+        let interval = options.rolling_interval.unwrap_or_default();
+        let inactivity = options.rolling_inactivity;
+        self.closed_at.is_none_or(|at| at.elapsed() >= interval)
+            || inactivity.is_some_and(|wait| self.pending_since.elapsed() >= wait)
+    }
+
+    /// Without rows: after a while, and at the end, if anything is new.
+    fn worth_a_commit(&self, last: bool) -> bool {
+        let (partitions, emitted) = match &self.committed {
+            None => return last || self.committed_at.elapsed() >= IDLE_COMMIT,
+            Some(committed) => (&committed.partitions, &committed.emitted),
+        };
+        let is_new = *partitions != self.partitions || *emitted != self.emitted_by_table();
+        is_new && (last || self.committed_at.elapsed() >= IDLE_COMMIT)
+    }
+
+    /// What is remembered: nothing of a bare SELECT.
+    fn emitted_by_table(&self) -> BTreeMap<String, Emitted> {
+        let outputs = self.shared.plan.outputs.iter().zip(&self.emitted);
+        outputs
+            .filter(|(output, _)| !output.sink.is_preview())
+            .map(|(output, &emitted)| (output.table.clone(), Emitted(emitted)))
+            .collect()
+    }
+
+    /// Commits the epoch, then makes its files visible. A restart finishes what a crash leaves undone.
+    fn publish(
+        &mut self,
+        topic: &dyn Topic,
+        epoch: Epoch,
+        files: &[FileEntry],
+    ) -> Result<(), JobError> {
+        let checkpoint = Checkpoint {
+            job: self.name.clone(),
+            epoch,
+            topic: topic.name().to_string(),
+            emitted: self.emitted_by_table(),
+            partitions: self.partitions.clone(),
+            since: self.since.clone(),
+            files: files.to_vec(),
+            counts: self.counts.clone(),
+            query: self.shared.plan.meaning.clone(),
+        };
+        if let Some(store) = &mut self.store {
+            store.commit(&checkpoint)?;
+        }
+        for (sink, output) in self.sinks.iter().zip(&self.shared.plan.outputs) {
+            let own: Vec<FileEntry> = files
+                .iter()
+                .filter(|file| file.table == output.table)
+                .cloned()
+                .collect();
+            sink.publish(&own)?;
+        }
+        topic.commit(&Offsets(
+            self.partitions
+                .iter()
+                .map(|(&p, state)| (p, state.next))
+                .collect(),
+        ));
+        let rows = files.iter().map(|file| file.rows).sum();
+        self.metrics.epoch(rows, files.len() as u64);
+        self.summary.epoch = Some(epoch);
+        self.summary.rows += rows;
+        self.summary.files += files.len();
+        self.committed = Some(checkpoint);
+        self.committed_at = Instant::now();
+        Ok(())
+    }
+}
+
+/// Bytes of rows without windows, about.
+pub(super) fn waiting_bytes(rows: &SinkRows) -> usize {
+    match rows.times {
+        RowTimes::One(_) => 0,
+        RowTimes::Each(_) => rows.rows.get_array_memory_size(),
+    }
+}
+
+fn rows_in(rows: &[SinkRows]) -> u64 {
+    rows.iter().map(|rows| rows.rows.num_rows() as u64).sum()
+}

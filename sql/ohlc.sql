@@ -10,8 +10,8 @@
 --   which ticks count         (3) the WHERE
 --   which candles are kept    (4) HAVING after the GROUP BY
 --   how late ticks may come   (1) the WATERMARK
--- Another width or key, or a column less, gives another table: write it to another CANDLES_PATH. An added column
--- goes on in the same one.
+-- An added column or another WHERE goes on in the same table. Another width or key, or a column less, gives another
+-- table: write it to another CANDLES_PATH, or let --rebuild compute this one again.
 --
 -- {{ NAME | default }} is taken from --conf spark.stockpulse.var.NAME=…, else from the environment, else
 -- from .env, else it is the default. The dialect is Arroyo's, whose planner takes this file too.

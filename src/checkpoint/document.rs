@@ -1,4 +1,4 @@
-//! A checkpoint as text: a version, a checksum, and the body it is over.
+//! A checkpoint, or another document of its folder, as text: a version, a checksum, and the body it is over.
 //!
 //! ```json
 //! {"version":1,"crc32":"5d2a7f10","body":{ … }}
@@ -6,10 +6,9 @@
 //! The checksum is over the body's bytes as they stand in the file, so it also notices an edit that
 //! leaves the JSON valid.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-
-use super::Checkpoint;
 
 /// Version of the document that this program writes; it reads this one and no other.
 pub(super) const VERSION: u64 = 1;
@@ -28,11 +27,11 @@ struct Envelope<'a> {
     body: &'a RawValue,
 }
 
-/// The document of a checkpoint.
-pub(super) fn encode(checkpoint: &Checkpoint) -> String {
-    let body = serde_json::to_string_pretty(checkpoint)
+/// The document of a body, such as a checkpoint.
+pub(super) fn encode<T: Serialize>(body: &T) -> String {
+    let body = serde_json::to_string_pretty(body)
         .and_then(RawValue::from_string)
-        .expect("a checkpoint holds text, numbers and maps with text keys");
+        .expect("a body holds text, numbers and maps with text keys");
     let envelope = Envelope {
         version: VERSION,
         crc32: checksum(body.get()),
@@ -43,8 +42,8 @@ pub(super) fn encode(checkpoint: &Checkpoint) -> String {
     text
 }
 
-/// The checkpoint of a document, or what is wrong with it.
-pub(super) fn decode(bytes: &[u8]) -> Result<Checkpoint, String> {
+/// The body of a document, or what is wrong with it.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let head: Head = serde_json::from_slice(bytes)
         .map_err(|error| format!("it is not a whole checkpoint document ({error})"))?;
     if head.version != VERSION {
@@ -77,7 +76,7 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::checkpoint::{FileEntry, PartitionState, ReplayPoint};
+    use crate::checkpoint::{Checkpoint, FileEntry, PartitionState, ReplayPoint};
     use crate::model::{Counts, Epoch, Watermark};
 
     fn checkpoint() -> Checkpoint {
@@ -102,6 +101,7 @@ mod tests {
                 (0, state(0, i64::MIN, replay(0, i64::MIN))),
                 (1, state(17, -1, replay(3, i64::MIN))),
             ]),
+            since: BTreeMap::from([(0, 0), (1, 2)]),
             files: vec![FileEntry {
                 table: "ohlc".to_owned(),
                 staged: "ohlc-0000000012-000.parquet".to_owned(),
@@ -118,7 +118,7 @@ mod tests {
     fn a_document_is_readable_and_reads_back() {
         let text = encode(&checkpoint());
         expect![[r#"
-            {"version":1,"crc32":"0be22660","body":{
+            {"version":1,"crc32":"8acb633f","body":{
               "job": "ohlc",
               "epoch": 12,
               "topic": "raw_ticks",
@@ -148,6 +148,10 @@ mod tests {
                     "watermark": null
                   }
                 }
+              },
+              "since": {
+                "0": 0,
+                "1": 2
               },
               "files": [
                 {
@@ -179,18 +183,18 @@ mod tests {
         let bytes = encode(&checkpoint()).into_bytes();
         let end = bytes.len() - 1; // the line's end is not part of the document
         for cut in 0..end {
-            assert!(decode(&bytes[..cut]).is_err(), "cut at {cut}");
+            assert!(decode::<Checkpoint>(&bytes[..cut]).is_err(), "cut at {cut}");
         }
         for at in 0..end {
             let mut changed = bytes.clone();
             changed[at] ^= 1;
-            assert!(decode(&changed).is_err(), "changed at {at}");
+            assert!(decode::<Checkpoint>(&changed).is_err(), "changed at {at}");
         }
     }
 
     #[test]
     fn another_version_is_named_before_anything_else_is_judged() {
-        let error = decode(br#"{"version":2,"content":[]}"#).unwrap_err();
+        let error = decode::<Checkpoint>(br#"{"version":2,"content":[]}"#).unwrap_err();
         expect!["it is of version 2, and this program reads version 1"].assert_eq(&error);
     }
 }

@@ -39,6 +39,43 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
+/// Lets two folders of one file system change places in one step, so that a reader finds the one or the
+/// other; durable after [`sync_dir`] of both parents. `false`: the system or the file system has no such
+/// step, and nothing was done.
+pub(crate) fn exchange(one: &Path, other: &Path) -> io::Result<bool> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(true),
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+    {
+        let _ = (one, other);
+        Ok(false)
+    }
+}
+
+/// Removes a directory and all that is in it; one that is already gone is fine.
+pub(crate) fn remove_dirs(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Removes a directory if nothing is in it; whether it is gone.
+pub(crate) fn remove_empty_dir(dir: &Path) -> bool {
+    match fs::remove_dir(dir) {
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        Ok(()) => true,
+    }
+}
+
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     // Elsewhere a directory cannot be opened as a file, and a rename is durable by itself.

@@ -2,12 +2,14 @@
 //! keeps a second job off it.
 //!
 //! [`CheckpointStore`] is the directory; the newest document in it is the truth. State itself is
-//! never written: a start re-reads the open windows from Kafka, from the replay points on.
+//! never written: a start re-reads the open windows from Kafka, from the replay points on. [`Generation`] and
+//! [`Swap`] are the documents of a rebuild.
 
 mod document;
 pub(crate) mod durable;
 mod instant;
 mod store;
+mod swap;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Counts, Epoch, Partition, Watermark};
 
 pub use store::CheckpointStore;
+pub use swap::{Generation, GenerationTable, Swap, SwapTable};
 
 /// Where one partition stands at a commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +75,9 @@ pub struct Checkpoint {
     pub emitted: BTreeMap<String, Emitted>,
     /// Per partition where reading stands.
     pub partitions: BTreeMap<Partition, PartitionState>,
+    /// Per partition the first offset that the job ever read; a partition is missing where that is not known.
+    #[serde(default)]
+    pub since: BTreeMap<Partition, i64>,
     /// Files that this commit publishes.
     pub files: Vec<FileEntry>,
     /// What became of the ticks up to the partitions' `next`.

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::document;
 use super::durable::{self, LockError};
 use super::{Checkpoint, CheckpointError};
@@ -51,6 +53,11 @@ impl CheckpointStore {
         &self.dir
     }
 
+    /// The number of the newest checkpoint, whether or not it can be read.
+    pub fn newest(&self) -> Option<Epoch> {
+        self.epochs.last().copied()
+    }
+
     /// The newest checkpoint; `None` on a first start.
     ///
     /// Deliberately without falling back to the one before: what the newest one names may already be
@@ -64,7 +71,7 @@ impl CheckpointStore {
         };
         let path = self.path(epoch);
         let bytes = fs::read(&path).map_err(|error| io_error("read checkpoint", &path, &error))?;
-        let checkpoint = document::decode(&bytes).and_then(|checkpoint| {
+        let checkpoint = document::decode::<Checkpoint>(&bytes).and_then(|checkpoint| {
             if checkpoint.epoch == epoch {
                 Ok(checkpoint)
             } else {
@@ -85,12 +92,7 @@ impl CheckpointStore {
             self.epochs.last().is_none_or(|&newest| newest < epoch),
             "epochs only go forward, and the lock keeps other writers away"
         );
-        let temp = self.dir.join(TEMP);
-        let path = self.path(epoch);
-        durable::write_file(&temp, document::encode(checkpoint).as_bytes())
-            .map_err(|error| io_error("write", &temp, &error))?;
-        durable::rename(&temp, &path).map_err(|error| io_error("rename to", &path, &error))?;
-        durable::sync_dir(&self.dir).map_err(|error| io_error("fsync", &self.dir, &error))?;
+        write_document(&self.dir, &file_name(epoch), checkpoint)?;
         self.epochs.push(epoch);
         self.remove_old();
         Ok(())
@@ -110,6 +112,19 @@ impl CheckpointStore {
     fn path(&self, epoch: Epoch) -> PathBuf {
         self.dir.join(file_name(epoch))
     }
+}
+
+/// Writes a document so that it appears whole and stays: temp file, fsync, rename, fsync of the directory.
+pub(super) fn write_document<T: Serialize>(
+    dir: &Path,
+    name: &str,
+    body: &T,
+) -> Result<(), CheckpointError> {
+    let (temp, path) = (dir.join(TEMP), dir.join(name));
+    durable::write_file(&temp, document::encode(body).as_bytes())
+        .map_err(|error| io_error("write", &temp, &error))?;
+    durable::rename(&temp, &path).map_err(|error| io_error("rename to", &path, &error))?;
+    durable::sync_dir(dir).map_err(|error| io_error("fsync", dir, &error))
 }
 
 fn file_name(epoch: Epoch) -> String {
@@ -160,7 +175,7 @@ fn locked(dir: &Path, lock_path: &Path, error: LockError) -> CheckpointError {
     }
 }
 
-fn io_error(doing: &str, path: &Path, error: &io::Error) -> CheckpointError {
+pub(super) fn io_error(doing: &str, path: &Path, error: &io::Error) -> CheckpointError {
     CheckpointError::Io(format!(
         "checkpoint: cannot {doing} {}: {error}; {}",
         path.display(),

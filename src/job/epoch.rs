@@ -46,6 +46,8 @@ pub struct Coordinator<'a> {
     emitted: Vec<Watermark>,
     /// Per partition where the last epoch left it.
     partitions: BTreeMap<Partition, PartitionState>,
+    /// Per partition the first offset ever read, where it is known.
+    since: BTreeMap<Partition, i64>,
     counts: Counts,
     summary: Summary,
     reported: (Instant, u64),
@@ -124,6 +126,7 @@ impl<'a> Coordinator<'a> {
             closed_at: None,
             emitted,
             partitions: BTreeMap::new(),
+            since: BTreeMap::new(),
             reported: (Instant::now(), counts.read),
             counts,
             summary: Summary {
@@ -141,6 +144,7 @@ impl<'a> Coordinator<'a> {
         starts: &BTreeMap<Partition, LaneStart>,
         on_progress: &mut dyn FnMut(&ProgressReport),
     ) -> Result<Summary, JobError> {
+        self.since = super::start::since(self.committed.as_ref(), starts);
         let workers = self.workers(topic, bounds, starts)?;
         let offsets_total = self.bounded.then(|| {
             let left = starts
@@ -350,6 +354,7 @@ impl<'a> Coordinator<'a> {
             offsets_total: None,
             epoch: self.summary.epoch,
             files: self.summary.files,
+            rebuild: None,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The loop over the rooms: the one page that shows an epoch in order.
 //!
 //! [`run`] opens the checkpoint, the sinks and the topic; `worker` threads read and aggregate; `epoch`
-//! closes windows, stages, commits and publishes.
+//! closes windows, stages, commits and publishes. [`rebuild`] does it all anew, beside what is there.
 
 mod epoch;
 mod error;
 mod lane;
 pub mod progress;
+mod rebuild;
 mod start;
 mod worker;
 mod workers;
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub use error::JobError;
 pub use lane::MICRO_BATCH_FRAMES;
 pub use progress::ProgressReport;
+pub use rebuild::{Rebuild, rebuild};
 
 pub use crate::sink::Console;
 
@@ -93,6 +95,8 @@ pub struct Summary {
     pub open_windows: usize,
     /// See `open_windows`.
     pub open_since: Option<i64>,
+    /// How a rebuild ended, if it was one.
+    pub rebuild: Option<Rebuild>,
     /// Rows that this run printed.
     pub rows_printed: u64,
     /// Whether it only showed rows: the next run begins anew.
@@ -119,12 +123,18 @@ pub fn run(
 ) -> Result<Summary, JobError> {
     let dir = spec.checkpoint_dir.as_deref();
     let mut store = dir.map(CheckpointStore::open).transpose()?;
-    let checkpoint = match &store {
-        Some(store) => store.load()?,
+    let checkpoint = match &mut store {
+        Some(store) => {
+            rebuild::finish(store, on_progress)?;
+            store.load()?
+        }
         None => None,
     };
     if let Some(checkpoint) = &checkpoint {
         start::check_meaning(&spec, checkpoint)?;
+    }
+    if let Some(store) = &store {
+        rebuild::give_up(store)?;
     }
     let mut spec = spec;
     let tasks = spec.plan.load().map_err(JobError::Failed)?;

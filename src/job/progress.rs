@@ -23,9 +23,36 @@ pub struct ProgressReport {
     pub epoch: Option<Epoch>,
     /// Files published since the start.
     pub files: usize,
+    /// What a rebuild is at; `None`: it is none.
+    pub rebuild: Option<RebuildPhase>,
+}
+
+/// What a rebuild is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RebuildPhase {
+    /// It computes the new generation.
+    Reading,
+    /// It swaps it in.
+    Swapping,
 }
 
 impl ProgressReport {
+    /// A rebuild is being swapped in; `epoch` is the checkpoint's then.
+    pub(super) fn swapping(epoch: Epoch) -> ProgressReport {
+        ProgressReport {
+            ticks_total: 0,
+            ticks_per_second: 0.0,
+            watermark: Watermark::NONE,
+            open_windows: 0,
+            rows_written_total: 0,
+            offsets_done: 0,
+            offsets_total: None,
+            epoch: Some(epoch),
+            files: 0,
+            rebuild: Some(RebuildPhase::Swapping),
+        }
+    }
+
     /// Messages that are still to be read; `None`: not known.
     pub fn lag(&self) -> Option<u64> {
         Some(self.offsets_total?.saturating_sub(self.offsets_done))

@@ -2,6 +2,7 @@
 //! where the options say.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::lane::LaneStart;
@@ -9,26 +10,43 @@ use super::{JobError, JobSpec, StartAt};
 use crate::checkpoint::{Checkpoint, FileEntry};
 use crate::model::{Partition, Watermark};
 use crate::query::sql::{DecimalEncoding, FilesystemSinkOptions, TimestampFormat};
-use crate::query::{Change, JobPlan, Output, SinkOptions, compare};
+use crate::query::{Change, JobPlan, Output, SinkOptions, compare, path_of};
+use crate::sink::generation::publish_committed;
 use crate::sink::{Compression, ConsoleSink, ParquetOptions, ParquetSink, PrintFormat, Sink};
 use crate::source::{Bounds, Topic};
+
+/// The end of a sentence that begins with `--rebuild`.
+const REBUILD_DOES: &str = "everything that Kafka retains is computed again by this SQL beside the table, then takes its place; what was there is kept aside";
 
 /// Refuses a checkpoint of another query; says what an edited one does.
 pub fn check_meaning(spec: &JobSpec, checkpoint: &Checkpoint) -> Result<(), JobError> {
     match compare(&checkpoint.query, &spec.plan.meaning) {
         Change::None => Ok(()),
-        Change::Resume => {
+        Change::Resume(gone) => {
             tracing::info!(
                 "the SQL was edited since the last run: windows that are still open are computed by the new SQL, candles already written stay"
             );
-            Ok(())
+            gone.iter().try_for_each(|table| leave(table, checkpoint))
         }
         Change::Refuse(differences) => Err(JobError::Mismatch(format!(
-            "the checkpoint in {} was written for another query:\n  {}\nrows of both would be mixed in one table. Give the table another path (CANDLES_PATH) and the job another checkpoint location, or undo the edit",
+            "the checkpoint in {} was written for another query (was → is):\n  {}\nTo go on would mix rows of both, or begin a table with half a window. You can\n  - undo the edit\n  - make it a job of its own: another path for the table (CANDLES_PATH), another checkpoint location\n  - add --rebuild: {REBUILD_DOES}",
             checkpoint_dir(spec),
             differences.join("\n  ")
         ))),
     }
+}
+
+/// A table that is no longer in the file gets what was committed for it, and nothing more.
+fn leave(table: &str, checkpoint: &Checkpoint) -> Result<(), JobError> {
+    let Some(path) = path_of(&checkpoint.query, table) else {
+        return Ok(());
+    };
+    let files = checkpoint.files.iter().filter(|file| file.table == table);
+    publish_committed(Path::new(path), &files.collect::<Vec<_>>())?;
+    tracing::info!(
+        "table {table} is no longer in the SQL: its rows stay ({path}), windows of it that were open are not written"
+    );
+    Ok(())
 }
 
 /// Where each partition's reading starts.
@@ -93,6 +111,21 @@ pub fn starts(
     }
     tracing::warn!("topic {topic} no longer holds what the job needs, going on without it: {gone}");
     Ok(starts)
+}
+
+/// Per partition the first offset that the job has ever read: the checkpoint's, or that of a partition it
+/// does not have.
+pub fn since(
+    checkpoint: Option<&Checkpoint>,
+    starts: &BTreeMap<Partition, LaneStart>,
+) -> BTreeMap<Partition, i64> {
+    let mut since = checkpoint.map_or_else(BTreeMap::new, |checkpoint| checkpoint.since.clone());
+    for (&partition, start) in starts {
+        if checkpoint.is_none_or(|checkpoint| !checkpoint.partitions.contains_key(&partition)) {
+            since.insert(partition, start.offset);
+        }
+    }
+    since
 }
 
 fn fresh(offset: i64) -> LaneStart {
@@ -217,7 +250,7 @@ fn open_files(
     let opened = ParquetSink::open(options, Arc::clone(&output.schema))?;
     if checkpoint.is_none() && opened.has_published()? {
         return Err(JobError::Mismatch(format!(
-            "{} holds Parquet files, but {} holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had",
+            "{} holds Parquet files, but {} holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had, or add --rebuild: {REBUILD_DOES}",
             sink.path.display(),
             checkpoint_dir(spec)
         )));

@@ -7,10 +7,14 @@ use super::plan::{Output, SourcePlan};
 use super::sinks::SinkOptions;
 use super::sql::{SqlFile, Statement, sql_name};
 
+/// Where a table goes that goes to no folder.
+const STDOUT: &str = "standard output";
+
 /// The meaning of a file: entries that are compared one by one when a job starts again.
 ///
-/// `topic` is what is read; `path T`, `window T`, `keys T` and `columns T` are a table's folder, window,
-/// group keys and columns; `sql` is the whole text without layout and comments.
+/// `topic` is what is read; `path T`, `partitioning T`, `window T`, `keys T` and `columns T` are a table's
+/// folder, the directories in it, its window, group keys and columns; `sql` is the whole text without layout
+/// and comments.
 pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<String, String> {
     let canonical: Vec<&str> = file.statements.iter().map(Statement::canonical).collect();
     let mut meaning = BTreeMap::from([
@@ -38,12 +42,14 @@ pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<S
             SinkOptions::Filesystem(sink) => {
                 let pattern = sink.time_pattern.as_deref();
                 let by: Vec<&str> = pattern.into_iter().chain(sink.partition_names()).collect();
-                match by.is_empty() {
-                    true => sink.path.display().to_string(),
-                    false => format!("{} by {}", sink.path.display(), by.join(", ")),
-                }
+                let by = match by.is_empty() {
+                    true => "none".to_string(),
+                    false => by.join(", "),
+                };
+                meaning.insert(format!("partitioning {table}"), by);
+                sink.path.display().to_string()
             }
-            SinkOptions::Stdout(_) => "standard output".to_string(),
+            SinkOptions::Stdout(_) => STDOUT.to_string(),
             SinkOptions::Preview { .. } => continue,
         };
         meaning.insert(format!("path {table}"), path);
@@ -57,13 +63,27 @@ pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<S
     meaning
 }
 
+/// The folder that a table of `meaning` is written to.
+pub fn path_of<'a>(meaning: &'a BTreeMap<String, String>, table: &str) -> Option<&'a str> {
+    meaning.get(&format!("path {table}")).map(String::as_str)
+}
+
+/// The tables of `meaning`, each with its folder.
+fn tables(meaning: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+    meaning.iter().filter_map(|(name, path)| {
+        let table = name.strip_prefix("path ")?;
+        Some((table, path.as_str()))
+    })
+}
+
 /// What an edited file does to a job that goes on.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Change {
     /// The same rows.
     None,
-    /// Windows that are still open are computed by the new SQL; emitted ones stay.
-    Resume,
+    /// Windows that are still open are computed by the new SQL; emitted ones stay. Tables of these names are
+    /// no longer written.
+    Resume(Vec<String>),
     /// It cannot go on: one line a difference, `what: old → new`.
     Refuse(Vec<String>),
 }
@@ -82,29 +102,51 @@ fn lost_columns(name: &str, was: &str, is: &str) -> Vec<String> {
 }
 
 /// Compares what a checkpoint was written for with what the file means now.
+///
+/// A table that is no longer written keeps its candles, and the others go on exactly. One that is added
+/// cannot: its first windows would miss the ticks before the point where the job reads on.
 pub fn compare(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Change {
-    let mut refused = Vec::new();
+    if old == new {
+        return Change::None;
+    }
+    let gone: Vec<&str> = (tables(old).map(|(table, _)| table))
+        .filter(|table| path_of(new, table).is_none())
+        .collect();
+    let added: Vec<(&str, &str)> = tables(new)
+        .filter(|(table, _)| path_of(old, table).is_none())
+        .collect();
+    let of_table =
+        |name: &str, table: &str| name.split_once(' ').is_some_and(|(_, of)| of == table);
+    let mut refused: Vec<String> = (added.iter())
+        .map(|&(table, path)| match tables(old).find(|(_, of)| *of == path && path != STDOUT) {
+            // One folder under another name.
+            Some((was, _)) => format!("table of {path}: {was} → {table}"),
+            None => format!(
+                "table {table}: nothing → {path}; its first windows would lack the ticks that were read before"
+            ),
+        })
+        .collect();
     let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
     names.sort();
     names.dedup();
     for name in names {
-        let (was, is) = (old.get(name), new.get(name));
-        let compatible = match (was, is) {
-            _ if name == "sql" => true,
+        let whole_table = gone.iter().any(|table| of_table(name, table))
+            || added.iter().any(|(table, _)| of_table(name, table));
+        match (old.get(name), new.get(name)) {
+            _ if name == "sql" || whole_table => {}
             (Some(was), Some(is)) if name.starts_with("columns ") => {
                 refused.extend(lost_columns(name, was, is));
-                true
             }
-            (was, is) => was == is,
-        };
-        if !compatible {
-            let shown = |text: Option<&String>| text.map_or("nothing", String::as_str).to_string();
-            refused.push(format!("{name}: {} → {}", shown(was), shown(is)));
+            (was, is) if was == is => {}
+            (was, is) => {
+                let shown =
+                    |text: Option<&String>| text.map_or("nothing", String::as_str).to_string();
+                refused.push(format!("{name}: {} → {}", shown(was), shown(is)));
+            }
         }
     }
-    match (refused.is_empty(), old == new) {
-        (false, _) => Change::Refuse(refused),
-        (true, true) => Change::None,
-        (true, false) => Change::Resume,
+    match refused.is_empty() {
+        true => Change::Resume(gone.into_iter().map(str::to_string).collect()),
+        false => Change::Refuse(refused),
     }
 }

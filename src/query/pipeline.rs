@@ -18,6 +18,7 @@ use super::forgiving::forgive_casts;
 use super::locality;
 use super::lookup::Lookup;
 use super::lowering::Lowered;
+use super::origin;
 use super::refusal::{Place, Refusal};
 use super::session::analyze;
 use super::sinks::into_sink;
@@ -105,7 +106,8 @@ impl Pipeline {
         self.windowed.as_ref().map(|windowed| windowed.windows)
     }
 
-    /// The group keys besides the window, as text.
+    /// The group keys besides the window, as text over the stream's own columns: whatever views and aliases
+    /// they go through.
     pub fn keys(&self) -> &[String] {
         self.windowed
             .as_ref()
@@ -238,9 +240,8 @@ impl Windowed {
             window_at,
             above: Above::new(above.clone(), state, rows, key_columns)?,
             rows: schema,
-            keys: keys
-                .iter()
-                .map(|key| key.clone().unalias().to_string())
+            keys: (keys.iter())
+                .map(|key| origin::text(key, &aggregate.input))
                 .collect(),
         };
         let plans = Plans {

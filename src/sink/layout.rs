@@ -28,6 +28,18 @@ pub fn default_checkpoint_dir(table: &Path) -> Option<PathBuf> {
     beside(table, "_checkpoints")
 }
 
+/// Where a rebuild writes a table: `data/ohlc` → `data/_rebuild/ohlc`, staged in `data/_rebuild/_stage/ohlc`.
+pub(super) fn rebuilt_dir(table: &Path) -> Option<PathBuf> {
+    beside(table, "_rebuild")
+}
+
+/// Where a table's old generations are kept, by the table's name and their last epoch: `data/_old/ohlc-12`.
+pub(super) fn kept_dir(table: &Path, last: Epoch) -> Option<PathBuf> {
+    let mut kept = beside(table, "_old")?.into_os_string();
+    kept.push(format!("-{last}"));
+    Some(PathBuf::from(kept))
+}
+
 fn beside(table: &Path, folder: &str) -> Option<PathBuf> {
     let name = table.file_name()?;
     Some(table.parent()?.join(folder).join(name))
@@ -71,6 +83,14 @@ pub(super) fn is_file_of(stem: &str, name: &str) -> bool {
     let digits =
         |text: &str, least| text.len() >= least && text.bytes().all(|b| b.is_ascii_digit());
     numbers.is_some_and(|(epoch, ordinal)| digits(epoch, 10) && digits(ordinal, 3))
+}
+
+/// The epoch in a name that [`file_name`] gives, whatever the job.
+pub(super) fn epoch_of(name: &str) -> Option<Epoch> {
+    let (rest, _ordinal) = name.strip_suffix(".parquet")?.rsplit_once('-')?;
+    let (_stem, epoch) = rest.rsplit_once('-')?;
+    let is_epoch = epoch.len() >= 10 && epoch.bytes().all(|b| b.is_ascii_digit());
+    is_epoch.then(|| epoch.parse().ok().map(Epoch))?
 }
 
 /// The partition directory of rows, as a strftime pattern over their event time (UTC).
@@ -179,6 +199,36 @@ mod tests {
         assert_eq!(
             file_name("ohlc", Epoch(12), 3),
             "ohlc-0000000012-003.parquet"
+        );
+    }
+
+    #[test]
+    fn the_epoch_of_a_file_is_in_its_name() {
+        let name = file_name("a-job-7", Epoch(12), 3);
+        assert_eq!(epoch_of(&name), Some(Epoch(12)));
+        assert_eq!(
+            epoch_of(&file_name("x", Epoch(u64::MAX), 0)),
+            Some(Epoch(u64::MAX))
+        );
+        for other in [
+            "part-0.parquet",
+            "x-0000000012-003.csv",
+            "2026-08-01.parquet",
+        ] {
+            assert_eq!(epoch_of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn generations_stand_beside_the_table() {
+        let table = Path::new("data/ohlc");
+        assert_eq!(
+            rebuilt_dir(table),
+            Some(PathBuf::from("data/_rebuild/ohlc"))
+        );
+        assert_eq!(
+            kept_dir(table, Epoch(12)),
+            Some(PathBuf::from("data/_old/ohlc-12"))
         );
     }
 

@@ -6,6 +6,7 @@
 
 mod console;
 mod file;
+pub mod generation;
 mod json_lines;
 mod layout;
 mod parquet;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow::datatypes::SchemaRef;
 
@@ -143,20 +143,30 @@ impl ParquetSink {
     /// [`SinkError::Foreign`] when a file of that name with other content is there already, or when
     /// a file is neither staged nor published; [`SinkError::NotWritable`] when the disk refuses.
     pub fn publish(&self, files: &[FileEntry]) -> Result<(), SinkError> {
-        let mut changed = BTreeSet::new();
-        for entry in files.iter().filter(|entry| entry.table == self.table) {
-            let staged = inside(&self.stage, &entry.staged)?;
-            let published = inside(&self.dir, &entry.published)?;
-            let dir = durable::parent_of(&published);
-            if needs_rename(entry, &staged, &published)? {
-                durable::create_dirs(dir)
-                    .map_err(|error| not_writable("create directory", dir, &error))?;
-                durable::rename(&staged, &published)
-                    .map_err(|error| not_writable("publish", &published, &error))?;
-            }
-            // Also when it was there: the process may have ended between the rename and the fsync.
-            changed.insert(dir.to_path_buf());
-        }
-        changed.iter().try_for_each(|dir| sync_dir(dir))
+        let own = files.iter().filter(|entry| entry.table == self.table);
+        publish(&self.dir, &self.stage, own)
     }
+}
+
+/// Renames staged files into the table's directory, then makes the names durable. Idempotent.
+pub(super) fn publish<'a>(
+    table: &Path,
+    stage: &Path,
+    files: impl Iterator<Item = &'a FileEntry>,
+) -> Result<(), SinkError> {
+    let mut changed = BTreeSet::new();
+    for entry in files {
+        let staged = inside(stage, &entry.staged)?;
+        let published = inside(table, &entry.published)?;
+        let dir = durable::parent_of(&published);
+        if needs_rename(entry, &staged, &published)? {
+            durable::create_dirs(dir)
+                .map_err(|error| not_writable("create directory", dir, &error))?;
+            durable::rename(&staged, &published)
+                .map_err(|error| not_writable("publish", &published, &error))?;
+        }
+        // Also when it was there: the process may have ended between the rename and the fsync.
+        changed.insert(dir.to_path_buf());
+    }
+    changed.iter().try_for_each(|dir| sync_dir(dir))
 }

@@ -45,7 +45,7 @@ fn check_writable(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn check_same_file_system(dir: &Path, stage: &Path) -> Result<(), SinkError> {
+pub(super) fn check_same_file_system(dir: &Path, stage: &Path) -> Result<(), SinkError> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;

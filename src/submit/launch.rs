@@ -74,7 +74,7 @@ pub fn prepare(options: &IngestOptions, sql: &SqlFile) -> Result<Prepared, Launc
     })
 }
 
-/// Plans `sql` and runs it until it is done, `stop` is set, or it cannot go on. `None`: it was
+/// Plans `sql` and runs it, after a rebuild if there is to be one, until it is done, `stop` is set, or it cannot go on. `None`: it was
 /// stopped before Kafka's topic was there.
 pub fn launch(
     options: &IngestOptions,
@@ -105,19 +105,19 @@ pub fn launch(
     let Some(topic) = topic else {
         return Ok(None);
     };
-    let spec = JobSpec {
-        name,
+    let spec = |plan| JobSpec {
+        name: name.clone(),
         plan,
         threads: options.threads,
         micro_batch_frames: MICRO_BATCH_FRAMES,
-        checkpoint_dir,
-        console,
+        checkpoint_dir: checkpoint_dir.clone(),
+        console: console.clone(),
         bounded: options.trigger == Trigger::AvailableNow,
         trigger: match options.trigger {
             Trigger::AvailableNow => Duration::from_secs(1),
             Trigger::ProcessingTime(interval) => interval.max(SHORTEST_TRIGGER),
         },
-        start,
+        start: start.clone(),
         max_offsets_per_trigger: options.max_offsets_per_trigger,
         fail_on_data_loss: options.fail_on_data_loss,
         max_future_skew: options.max_future_skew,
@@ -125,7 +125,15 @@ pub fn launch(
         clock: Arc::new(job::wall_clock),
         metrics: metrics.clone(),
     };
-    Ok(Some(job::run(spec, &topic, on_progress)?))
+    if !options.rebuild {
+        return Ok(Some(job::run(spec(plan), &topic, on_progress)?));
+    }
+    let rebuilt = job::rebuild(spec(plan), &topic, on_progress)?;
+    if options.trigger == Trigger::AvailableNow || stopping() {
+        return Ok(Some(rebuilt));
+    }
+    let plan = JobPlan::new(sql).map_err(LaunchError::Sql)?;
+    Ok(Some(job::run(spec(plan), &topic, on_progress)?))
 }
 
 /// `startingOffsets` where it was given, else the table's `source.offset`, else the beginning.

@@ -20,7 +20,7 @@ use crate::config::env::load_dotenv;
 use crate::config::ingest::args::IngestArgs;
 use crate::config::ingest::{IngestOptions, Trigger, UsageError, read_properties_file};
 use crate::config::log::init_logging;
-use crate::job::Summary;
+use crate::job::{Rebuild, Summary};
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::Exit;
 use crate::query::sql::SqlFile;
@@ -156,6 +156,18 @@ fn farewell(summary: &Summary) -> String {
             chrono::DateTime::from_timestamp_nanos(since).format("%Y-%m-%d %H:%M:%S UTC")
         ),
     };
+    let rebuilt = match &summary.rebuild {
+        None => String::new(),
+        Some(Rebuild::Stopped) => "the rebuild is not finished: the candles of before stand, and --rebuild goes on with it; ".to_owned(),
+        Some(Rebuild::Swapped { rows, kept }) if kept.is_empty() => format!("rebuilt: {rows} rows; "),
+        Some(Rebuild::Swapped { rows, kept }) => {
+            let kept: Vec<String> = kept.iter().map(|path| path.display().to_string()).collect();
+            format!(
+                "rebuilt and swapped in: {rows} rows; what was there before is kept in {} and can be deleted; ",
+                kept.join(", ")
+            )
+        }
+    };
     let printed = format!("{} rows printed", summary.rows_printed);
     let written = format!("{} rows in {} files written", summary.rows, summary.files);
     let rows = match (summary.is_preview, summary.rows_printed) {
@@ -164,7 +176,7 @@ fn farewell(summary: &Summary) -> String {
         (false, _) => format!("{printed}, {written}"),
     };
     format!(
-        "done: {rows} by this run; since the job began {} ticks read, {} in windows, {} filtered, {} late, {rejected}; {open}",
+        "{rebuilt}done: {rows} by this run; since the job began {} ticks read, {} in windows, {} filtered, {} late, {rejected}; {open}",
         counts.read, counts.in_windows, counts.filtered, counts.late
     )
 }

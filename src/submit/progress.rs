@@ -8,7 +8,7 @@ use chrono::DateTime;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::info;
 
-use crate::job::progress::ProgressReport;
+use crate::job::progress::{ProgressReport, RebuildPhase};
 use crate::model::{Epoch, Watermark};
 use crate::sink::Console;
 
@@ -48,13 +48,15 @@ impl Progress {
 
     /// Shows where the run stands now.
     pub fn update(&mut self, report: &ProgressReport) {
-        if let Some(bar) = &self.bar {
+        if let (Some(bar), Some(RebuildPhase::Swapping)) = (&self.bar, report.rebuild) {
+            bar.set_message(status_line(report));
+        } else if let Some(bar) = &self.bar {
             if let Some(total) = report.offsets_total {
                 bar.set_length(total);
             }
             bar.set_position(report.offsets_done);
             bar.set_message(status_line(report));
-        } else if report.epoch.is_some() && report.epoch != self.logged {
+        } else if report.epoch > self.logged && report.rebuild != Some(RebuildPhase::Swapping) {
             self.logged = report.epoch;
             info!("{}", commit_line(report));
         }
@@ -111,8 +113,13 @@ fn style(kind: ProgressKind) -> ProgressStyle {
 
 /// What changes from second to second.
 fn status_line(report: &ProgressReport) -> String {
+    let rebuild = match report.rebuild {
+        None => "",
+        Some(RebuildPhase::Reading) => "rebuild | ",
+        Some(RebuildPhase::Swapping) => return "rebuild | swapping it in".to_owned(),
+    };
     let mut line = format!(
-        "{} ticks/s | watermark {} | {} open | {} written",
+        "{rebuild}{} ticks/s | watermark {} | {} open | {} written",
         with_thousands(report.ticks_per_second.max(0.0).round() as u64),
         utc(report.watermark),
         counted(report.open_windows as u64, "window"),
@@ -180,6 +187,7 @@ mod tests {
             offsets_total: Some(1_000),
             epoch: Some(Epoch(7)),
             files: 3,
+            rebuild: None,
         }
     }
 
@@ -197,9 +205,17 @@ mod tests {
             offsets_total: None,
             epoch: None,
             files: 0,
+            rebuild: None,
         };
         expect!["0 ticks/s | watermark none yet | 0 windows open | 0 rows written"]
             .assert_eq(&status_line(&nothing));
+        let rebuild = |phase| ProgressReport {
+            rebuild: Some(phase),
+            ..report()
+        };
+        expect!["rebuild | 40,322 ticks/s | watermark 2019-12-05 06:18:11 | 1 window open | 2,469 rows written | 100 messages behind"].assert_eq(&status_line(&rebuild(RebuildPhase::Reading)));
+        expect!["rebuild | swapping it in"]
+            .assert_eq(&status_line(&rebuild(RebuildPhase::Swapping)));
     }
 
     #[test]

@@ -26,6 +26,7 @@ fn checkpoint(epoch: u64) -> Checkpoint {
         topic: "raw_ticks".to_owned(),
         emitted: BTreeMap::from([("ohlc".to_owned(), Emitted(Watermark(next)))]),
         partitions: BTreeMap::from([(0, state)]),
+        since: BTreeMap::new(),
         files: Vec::new(),
         counts: Counts::default(),
         query: BTreeMap::new(),

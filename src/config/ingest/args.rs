@@ -15,13 +15,19 @@ Properties (--conf, or the properties file):
   spark.stockpulse.startingOffsets         earliest (default), latest, or {\"topic\":{\"0\":23,\"1\":-2}};
                                            -2 is earliest, -1 latest; without a checkpoint only
   spark.stockpulse.maxOffsetsPerTrigger    messages that one trigger reads at most (default: no limit)
-  spark.stockpulse.failOnDataLoss          refuse to start when needed offsets are gone (default: true)
+  spark.stockpulse.failOnDataLoss          refuse to start when needed offsets are gone, and a rebuild that
+                                           would lose candles (default: true)
   spark.stockpulse.maxFutureSkew           event times further than this in the future of their Kafka
                                            timestamp are rejected (default: 10 minutes)
+  spark.stockpulse.rebuild                 true: as --rebuild (default: false)
   spark.stockpulse.var.NAME                value of {{ NAME }} in the SQL file; it beats the environment,
                                            which beats .env, which beats the default in the file
   spark.kafka.PROPERTY                     any librdkafka property; it beats the SQL file's options
   spark.master, spark.app.name             as --master and --name
+
+--rebuild is for an edit that is refused otherwise: another window or key, a column renamed or removed. It is
+given once: stopped or killed, it goes on when it is given again, and without it the old candles stand. Afterwards
+the job goes on, or ends with --available-now. What was in the table before is in _old/ beside it, to be deleted by you.
 
 Exit codes: 0 done, or stopped by a signal after a last commit; 1 anything else; 2 usage;
 3 SQL refused; 4 Kafka unreachable; 5 checkpoint or output belongs to another query;
@@ -57,6 +63,11 @@ pub struct IngestArgs {
     /// Read what the topic holds now, then end: --conf spark.stockpulse.trigger=availableNow
     #[arg(long)]
     pub available_now: bool,
+
+    /// Compute everything that Kafka retains again by the SQL as it is now, into a new generation beside the
+    /// table, then swap it in; readers go on meanwhile, the old generation is kept aside
+    #[arg(long)]
+    pub rebuild: bool,
 
     /// Check the SQL file and the options as a start would, then end: no Kafka, nothing written
     #[arg(long)]

@@ -53,6 +53,8 @@ pub struct IngestOptions {
     pub fail_on_data_loss: bool,
     /// An event time further in the future of its Kafka timestamp than this is rejected.
     pub max_future_skew: Duration,
+    /// Whether the tables are computed again from all that Kafka retains before the job goes on.
+    pub rebuild: bool,
     /// Values of the SQL file's variables from `spark.stockpulse.var.NAME`.
     pub vars: BTreeMap<String, String>,
     /// librdkafka properties from `KAFKA_PROPERTIES`: the SQL file's options beat them.
@@ -104,6 +106,10 @@ impl IngestOptions {
             max_future_skew: properties
                 .read(known::MAX_FUTURE_SKEW, values::duration)?
                 .unwrap_or(DEFAULT_MAX_FUTURE_SKEW),
+            rebuild: args.rebuild
+                || properties
+                    .read(known::REBUILD, values::boolean)?
+                    .unwrap_or(false),
             vars: properties.below(known::VAR_PREFIX).collect(),
             kafka_environment: kafka_environment(environment)?,
             kafka_conf: properties
@@ -127,6 +133,7 @@ impl IngestOptions {
             max_offsets_per_trigger: None,
             fail_on_data_loss: true,
             max_future_skew: DEFAULT_MAX_FUTURE_SKEW,
+            rebuild: false,
             vars: BTreeMap::new(),
             kafka_environment: Vec::new(),
             kafka_conf: Vec::new(),
@@ -190,6 +197,7 @@ impl IngestOptions {
              maxOffsetsPerTrigger    {:?}\n\
              failOnDataLoss          {}\n\
              maxFutureSkew           {:?}\n\
+             rebuild                 {}\n\
              variables               {}\n\
              Kafka properties        {}\n\
              {KAFKA_PROPERTIES}        {}",
@@ -201,6 +209,7 @@ impl IngestOptions {
             self.max_offsets_per_trigger,
             self.fail_on_data_loss,
             self.max_future_skew,
+            self.rebuild,
             vars.join(", "),
             names(&self.kafka_conf),
             names(&self.kafka_environment),

@@ -47,6 +47,7 @@ fn defaults() {
             max_offsets_per_trigger: None,
             fail_on_data_loss: true,
             max_future_skew: Duration::from_secs(600),
+            rebuild: false,
             vars: BTreeMap::new(),
             kafka_environment: vec![],
             kafka_conf: vec![],
@@ -90,6 +91,24 @@ fn a_flag_beats_conf_which_beats_the_file() {
     let from_flags = options(&all, Some(file));
     assert_eq!((from_flags.threads, from_flags.name.as_str()), (4, "flag"));
     assert_eq!(from_flags.trigger, Trigger::AvailableNow);
+}
+
+#[test]
+fn a_rebuild_is_asked_for_by_a_flag_or_a_property() {
+    assert!(options(&["--rebuild"], None).rebuild);
+    assert!(options(&["--conf", "spark.stockpulse.rebuild=true"], None).rebuild);
+    assert!(options(&[], Some("spark.stockpulse.rebuild true")).rebuild);
+    assert!(!options(&["--conf", "spark.stockpulse.rebuild=false"], None).rebuild);
+    assert!(
+        options(&["--rebuild"], None)
+            .describe()
+            .contains("rebuild                 true")
+    );
+    check_error(
+        &["--conf", "spark.stockpulse.rebuild=yes"],
+        None,
+        expect![[r#"spark.stockpulse.rebuild (--conf) is "yes"; it must be true or false"#]],
+    );
 }
 
 #[test]

@@ -136,6 +136,7 @@ impl Coordinator<'_> {
             topic: topic.name().to_string(),
             emitted: self.emitted_by_table(),
             partitions: self.partitions.clone(),
+            since: self.since.clone(),
             files: files.to_vec(),
             counts: self.counts.clone(),
             query: self.shared.plan.meaning.clone(),

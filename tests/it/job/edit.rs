@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use expect_test::{Expect, expect};
 use stockpulse::job::{JobError, Summary};
 use stockpulse::model::Exit;
+use stockpulse::query::SinkOptions;
 use stockpulse::source::replay::{ReplayFrame, ReplayTopic};
 
 use super::exact::OHLC;
@@ -27,21 +28,33 @@ fn frame(symbol: &str, price: f64, seconds: i64) -> ReplayFrame {
     }
 }
 
-fn append(topic: &ReplayTopic, ticks: &[(f64, i64)]) {
+pub fn append(topic: &ReplayTopic, ticks: &[(f64, i64)]) {
     for &(price, seconds) in ticks {
         topic.append(0, frame("BTC", price, seconds));
     }
 }
 
+/// A second table beside the candles, with other windows.
+pub const VOLUMES: &str = "
+CREATE TABLE volumes (symbol TEXT, window_start TIMESTAMP, volume DOUBLE) WITH (
+    connector = 'filesystem', type = 'sink', format = 'parquet', path = '{{ CANDLES_PATH }}_volumes'
+);
+INSERT INTO volumes
+SELECT symbol, window.start, volume FROM (
+    SELECT symbol, tumble(interval '2 minutes') AS window, sum(volume) AS volume
+    FROM ticks GROUP BY symbol, window
+);
+";
+
 /// One partition: a minute that closes, and one that stays open.
-fn topic() -> ReplayTopic {
+pub fn topic() -> ReplayTopic {
     let topic = ReplayTopic::new("raw_ticks", 1);
     append(&topic, &[(10.0, 0), (12.0, 30), (20.0, 70), (22.0, 125)]);
     topic
 }
 
 /// `sql/ohlc.sql` with replacements, each of which must be found.
-fn edited(edits: &[(&str, &str)]) -> String {
+pub fn edited(edits: &[(&str, &str)]) -> String {
     edits.iter().fold(OHLC.to_string(), |sql, (old, new)| {
         assert_eq!(sql.matches(old).count(), 1, "{old}");
         sql.replace(old, new)
@@ -176,9 +189,12 @@ fn another_window_is_refused() {
             "tumble(interval '5 minutes') AS",
         )],
         &expect![[r#"
-            the checkpoint in DIR/data/_checkpoints/ohlc was written for another query:
+            the checkpoint in DIR/data/_checkpoints/ohlc was written for another query (was → is):
               window ohlc: tumble 60 s → tumble 300 s
-            rows of both would be mixed in one table. Give the table another path (CANDLES_PATH) and the job another checkpoint location, or undo the edit"#]],
+            To go on would mix rows of both, or begin a table with half a window. You can
+              - undo the edit
+              - make it a job of its own: another path for the table (CANDLES_PATH), another checkpoint location
+              - add --rebuild: everything that Kafka retains is computed again by this SQL beside the table, then takes its place; what was there is kept aside"#]],
     );
 }
 
@@ -201,9 +217,12 @@ fn another_key_is_refused() {
             ("GROUP BY symbol, window", "GROUP BY symbol, side, window"),
         ],
         &expect![[r#"
-            the checkpoint in DIR/data/_checkpoints/ohlc was written for another query:
-              keys ohlc: ticks.symbol → ticks.symbol, CASE WHEN ticks.volume > CAST(Int64(1) AS Float64) THEN Utf8("large") ELSE Utf8("small") END
-            rows of both would be mixed in one table. Give the table another path (CANDLES_PATH) and the job another checkpoint location, or undo the edit"#]],
+            the checkpoint in DIR/data/_checkpoints/ohlc was written for another query (was → is):
+              keys ohlc: get_field(data, Utf8("s")) → get_field(data, Utf8("s")), CASE WHEN get_field(data, Utf8("v")) > CAST(Int64(1) AS Float64) THEN Utf8("large") ELSE Utf8("small") END
+            To go on would mix rows of both, or begin a table with half a window. You can
+              - undo the edit
+              - make it a job of its own: another path for the table (CANDLES_PATH), another checkpoint location
+              - add --rebuild: everything that Kafka retains is computed again by this SQL beside the table, then takes its place; what was there is kept aside"#]],
     );
 }
 
@@ -216,9 +235,12 @@ fn a_removed_column_is_refused() {
             ("        sum(volume) AS volume,\n", ""),
         ],
         &expect![[r#"
-            the checkpoint in DIR/data/_checkpoints/ohlc was written for another query:
+            the checkpoint in DIR/data/_checkpoints/ohlc was written for another query (was → is):
               columns ohlc: volume DOUBLE → nothing
-            rows of both would be mixed in one table. Give the table another path (CANDLES_PATH) and the job another checkpoint location, or undo the edit"#]],
+            To go on would mix rows of both, or begin a table with half a window. You can
+              - undo the edit
+              - make it a job of its own: another path for the table (CANDLES_PATH), another checkpoint location
+              - add --rebuild: everything that Kafka retains is computed again by this SQL beside the table, then takes its place; what was there is kept aside"#]],
     );
 }
 
@@ -227,9 +249,12 @@ fn another_type_of_a_column_is_refused() {
     refuses(
         &[("    trades BIGINT\n", "    trades DOUBLE\n")],
         &expect![[r#"
-            the checkpoint in DIR/data/_checkpoints/ohlc was written for another query:
+            the checkpoint in DIR/data/_checkpoints/ohlc was written for another query (was → is):
               columns ohlc: trades BIGINT → trades DOUBLE
-            rows of both would be mixed in one table. Give the table another path (CANDLES_PATH) and the job another checkpoint location, or undo the edit"#]],
+            To go on would mix rows of both, or begin a table with half a window. You can
+              - undo the edit
+              - make it a job of its own: another path for the table (CANDLES_PATH), another checkpoint location
+              - add --rebuild: everything that Kafka retains is computed again by this SQL beside the table, then takes its place; what was there is kept aside"#]],
     );
 }
 
@@ -238,9 +263,12 @@ fn another_path_for_the_same_checkpoint_is_refused() {
     refuses(
         &[("{{ CANDLES_PATH | data/ohlc }}", "{{ CANDLES_PATH }}_new")],
         &expect![[r#"
-            the checkpoint in DIR/data/_checkpoints/ohlc was written for another query:
-              path ohlc: DIR/data/ohlc by date=%Y-%m-%d → DIR/data/ohlc_new by date=%Y-%m-%d
-            rows of both would be mixed in one table. Give the table another path (CANDLES_PATH) and the job another checkpoint location, or undo the edit"#]],
+            the checkpoint in DIR/data/_checkpoints/ohlc was written for another query (was → is):
+              path ohlc: DIR/data/ohlc → DIR/data/ohlc_new
+            To go on would mix rows of both, or begin a table with half a window. You can
+              - undo the edit
+              - make it a job of its own: another path for the table (CANDLES_PATH), another checkpoint location
+              - add --rebuild: everything that Kafka retains is computed again by this SQL beside the table, then takes its place; what was there is kept aside"#]],
     );
 }
 
@@ -249,9 +277,164 @@ fn another_topic_for_the_same_checkpoint_is_refused() {
     refuses(
         &[("{{ KAFKA_TOPIC | raw_ticks }}", "other_ticks")],
         &expect![[r#"
-            the checkpoint in DIR/data/_checkpoints/ohlc was written for another query:
+            the checkpoint in DIR/data/_checkpoints/ohlc was written for another query (was → is):
               topic: raw_ticks → other_ticks
-            rows of both would be mixed in one table. Give the table another path (CANDLES_PATH) and the job another checkpoint location, or undo the edit"#]],
+            To go on would mix rows of both, or begin a table with half a window. You can
+              - undo the edit
+              - make it a job of its own: another path for the table (CANDLES_PATH), another checkpoint location
+              - add --rebuild: everything that Kafka retains is computed again by this SQL beside the table, then takes its place; what was there is kept aside"#]],
+    );
+}
+
+#[test]
+fn another_path_with_its_own_checkpoint_is_a_new_job_from_the_start() {
+    let bench = Bench::new(OHLC);
+    let topic = topic();
+    bench.run_at(&topic, &Regime::default(), noon).unwrap();
+    let other = Bench::new(&edited(&[(
+        "tumble(interval '1 minute') AS",
+        "tumble(interval '5 minutes') AS",
+    )]));
+    let mut spec = other.spec_at(&Regime::default(), noon).unwrap();
+    let path = bench.dir.path().join("data/ohlc5");
+    let SinkOptions::Filesystem(files) = &mut spec.plan.outputs[0].sink else {
+        panic!("files");
+    };
+    files.path = path.clone();
+    spec.checkpoint_dir = stockpulse::sink::default_checkpoint_dir(&path);
+    stockpulse::job::run(spec, &topic, &mut |_| {}).unwrap();
+    assert_eq!(read_rows(&path, "SELECT trades FROM t"), ["4"]);
+    assert_eq!(bench.rows(), PLAIN_TOPIC);
+}
+
+#[test]
+fn other_names_for_views_and_columns_go_on() {
+    let (bench, result) = rerun(&[
+        ("CREATE VIEW ticks AS", "CREATE VIEW trade_ticks AS"),
+        ("    FROM ticks\n", "    FROM trade_ticks AS t\n"),
+        ("    tick.s AS symbol,", "    tick.s AS instrument,"),
+        (
+            "        symbol,\n        tumble",
+            "        t.instrument AS symbol,\n        tumble",
+        ),
+    ]);
+    assert_eq!(counts(&result.unwrap())["in_windows"], 6);
+    assert_eq!(bench.rows(), PLAIN);
+}
+
+#[test]
+fn something_else_under_the_name_of_a_key_is_another_key() {
+    refuses(
+        &[("    tick.s AS symbol,", "    lower(tick.s) AS symbol,")],
+        &expect![[r#"
+            the checkpoint in DIR/data/_checkpoints/ohlc was written for another query (was → is):
+              keys ohlc: get_field(data, Utf8("s")) → lower(get_field(data, Utf8("s")))
+            To go on would mix rows of both, or begin a table with half a window. You can
+              - undo the edit
+              - make it a job of its own: another path for the table (CANDLES_PATH), another checkpoint location
+              - add --rebuild: everything that Kafka retains is computed again by this SQL beside the table, then takes its place; what was there is kept aside"#]],
+    );
+}
+
+#[test]
+fn a_renamed_column_is_refused() {
+    refuses(
+        &[("    trades BIGINT\n", "    ticks BIGINT\n")],
+        &expect![[r#"
+            the checkpoint in DIR/data/_checkpoints/ohlc was written for another query (was → is):
+              columns ohlc: trades BIGINT → nothing
+            To go on would mix rows of both, or begin a table with half a window. You can
+              - undo the edit
+              - make it a job of its own: another path for the table (CANDLES_PATH), another checkpoint location
+              - add --rebuild: everything that Kafka retains is computed again by this SQL beside the table, then takes its place; what was there is kept aside"#]],
+    );
+}
+
+#[test]
+fn other_directories_are_refused() {
+    refuses(
+        &[("'date=%Y-%m-%d'", "'day=%Y-%m-%d'")],
+        &expect![[r#"
+            the checkpoint in DIR/data/_checkpoints/ohlc was written for another query (was → is):
+              partitioning ohlc: date=%Y-%m-%d → day=%Y-%m-%d
+            To go on would mix rows of both, or begin a table with half a window. You can
+              - undo the edit
+              - make it a job of its own: another path for the table (CANDLES_PATH), another checkpoint location
+              - add --rebuild: everything that Kafka retains is computed again by this SQL beside the table, then takes its place; what was there is kept aside"#]],
+    );
+}
+
+#[test]
+fn source_options_that_change_no_row_go_on() {
+    let (bench, result) = rerun(&[(
+        "    bad_data = 'drop',",
+        "    bad_data = 'fail', idle_micros = 60000000, 'source.group_id' = 'mine', client_configs = 'client.id=x',",
+    )]);
+    result.unwrap();
+    assert_eq!(bench.rows(), PLAIN);
+}
+
+#[test]
+fn a_removed_table_keeps_its_candles_and_the_others_go_on() {
+    let mut bench = Bench::new(&format!("{OHLC}{VOLUMES}"));
+    let topic = topic();
+    append(&topic, &[(30.0, 190)]);
+    let first = bench.run_at(&topic, &Regime::default(), long_before);
+    assert_eq!(first.unwrap().rows, 3);
+    // As a crash between commit and publish leaves it.
+    let (table, stage) = (
+        bench.dir.path().join("data/ohlc_volumes"),
+        bench.dir.path().join("data/_stage/ohlc_volumes"),
+    );
+    let files = listing(&table);
+    assert_eq!(files.len(), 1, "{files:?}");
+    std::fs::rename(table.join(&files[0]), stage.join(&files[0])).unwrap();
+    append(&topic, &[(31.0, 200)]);
+    bench.sql = OHLC.to_string();
+    bench.run_at(&topic, &Regime::default(), noon).unwrap();
+    let closes = read_rows(&bench.table(), "SELECT close FROM t ORDER BY window_start");
+    assert_eq!(closes, ["12.0", "20.0", "22.0", "31.0"]);
+    assert_eq!(listing(&table), files);
+}
+
+#[test]
+fn an_added_table_is_refused() {
+    let mut bench = Bench::new(OHLC);
+    let topic = topic();
+    bench
+        .run_at(&topic, &Regime::default(), long_before)
+        .unwrap();
+    bench.sql = format!("{OHLC}{VOLUMES}");
+    let result = bench.run_at(&topic, &Regime::default(), noon);
+    refusal(
+        &bench,
+        result,
+        Exit::Mismatch,
+        &expect![[r#"
+            the checkpoint in DIR/data/_checkpoints/ohlc was written for another query (was → is):
+              table volumes: nothing → DIR/data/ohlc_volumes; its first windows would lack the ticks that were read before
+            To go on would mix rows of both, or begin a table with half a window. You can
+              - undo the edit
+              - make it a job of its own: another path for the table (CANDLES_PATH), another checkpoint location
+              - add --rebuild: everything that Kafka retains is computed again by this SQL beside the table, then takes its place; what was there is kept aside"#]],
+    );
+    assert!(!bench.dir.path().join("data/ohlc_volumes").exists());
+}
+
+#[test]
+fn a_renamed_table_of_the_same_folder_is_refused() {
+    refuses(
+        &[
+            ("CREATE TABLE ohlc (", "CREATE TABLE candles ("),
+            ("INSERT INTO ohlc\n", "INSERT INTO candles\n"),
+        ],
+        &expect![[r#"
+            the checkpoint in DIR/data/_checkpoints/ohlc was written for another query (was → is):
+              table of DIR/data/ohlc: ohlc → candles
+            To go on would mix rows of both, or begin a table with half a window. You can
+              - undo the edit
+              - make it a job of its own: another path for the table (CANDLES_PATH), another checkpoint location
+              - add --rebuild: everything that Kafka retains is computed again by this SQL beside the table, then takes its place; what was there is kept aside"#]],
     );
 }
 
@@ -268,7 +451,7 @@ fn a_folder_with_candles_but_no_checkpoint_is_refused() {
         result,
         Exit::Mismatch,
         &expect![
-            "DIR/data/ohlc holds Parquet files, but DIR/data/_checkpoints/ohlc holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had"
+            "DIR/data/ohlc holds Parquet files, but DIR/data/_checkpoints/ohlc holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had, or add --rebuild: everything that Kafka retains is computed again by this SQL beside the table, then takes its place; what was there is kept aside"
         ],
     );
 }

@@ -2,11 +2,12 @@
 
 mod begin;
 mod cases;
-mod edit;
+pub mod edit;
 pub mod exact;
 mod folders;
 mod fuzz;
 pub mod harness;
 mod preview;
 mod property;
+pub mod rebuild;
 mod refused;

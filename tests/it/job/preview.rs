@@ -58,9 +58,15 @@ fn select(width: &str) -> String {
 
 /// What was printed; from `closed_after` bytes on nobody reads.
 #[derive(Clone, Default)]
-struct Paper {
+pub struct Paper {
     text: Arc<Mutex<Vec<u8>>>,
     closed_after: Option<usize>,
+}
+
+impl Paper {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
+    }
 }
 
 impl Write for Paper {
@@ -92,8 +98,7 @@ fn print(
     let mut spec = bench.spec_at(&Regime::default(), clock).unwrap();
     spec.console = Console::new(Box::new(paper.clone()));
     let ended = stockpulse::job::run(spec, topic, &mut |_| {});
-    let text = paper.text.lock().unwrap().clone();
-    (String::from_utf8(text).unwrap(), ended)
+    (paper.text(), ended)
 }
 
 fn check(bench: &Bench, topic: &ReplayTopic, clock: fn() -> i64, expected: &Expect) -> Summary {
@@ -291,11 +296,16 @@ fn rows_without_a_window_are_shown_with_their_event_time() {
         "{}SELECT symbol, price, _timestamp FROM ticks WHERE price > 15;",
         tables()
     );
-    check(&Bench::new(&sql), &topic(), long_before, &expect![[r#"
+    check(
+        &Bench::new(&sql),
+        &topic(),
+        long_before,
+        &expect![[r#"
          symbol |     price | _timestamp
         --------+-----------+---------------------
          BTC    |      20.0 | 2026-08-01T10:01:10
          BTC    |      22.0 | 2026-08-01T10:02:05
          ETH    |   1234.25 | 2026-08-01T10:03:05
-    "#]]);
+    "#]],
+    );
 }

@@ -18,7 +18,8 @@ use arrow::datatypes::{
 };
 
 use super::text::{Bytes, Views};
-use super::{DecodeError, Format, JSON_FIELD_KEY, RAW_STRING_COLUMN};
+use super::{DecodeError, Format, RAW_STRING_COLUMN};
+use crate::model::{EXTENSION_NAME_KEY, JSON_EXTENSION};
 
 /// One column, or one field of a nested one, under construction.
 pub(super) struct Column {
@@ -261,8 +262,8 @@ impl Column {
 fn is_json(field: &Field) -> bool {
     field
         .metadata()
-        .get(JSON_FIELD_KEY)
-        .is_some_and(|v| v == "true")
+        .get(EXTENSION_NAME_KEY)
+        .is_some_and(|name| name == JSON_EXTENSION)
 }
 
 fn unsupported(field: &Field, path: &str, format: Format) -> DecodeError {

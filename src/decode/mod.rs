@@ -26,10 +26,6 @@ use arrow::datatypes::SchemaRef;
 use crate::model::{Reject, RejectReason};
 use column::Column;
 
-/// Metadata key that marks a text field as the SQL type JSON; its value is `true`.
-/// Such a column holds the text of any JSON value, as it stands in the frame.
-pub const JSON_FIELD_KEY: &str = "stockpulse.json";
-
 /// The only column of [`Format::RawString`].
 pub const RAW_STRING_COLUMN: &str = "value";
 

@@ -2,12 +2,14 @@
 //! which window, why a frame was refused, and how a process ends. Pure: no I/O, no clock.
 
 mod exit;
+mod json_mark;
 mod nearest;
 mod position;
 mod reject;
 mod time;
 
 pub use exit::Exit;
+pub use json_mark::{EXTENSION_NAME_KEY, JSON_EXTENSION};
 pub use nearest::nearest;
 pub use position::{Epoch, FrameRef, Offsets, Partition};
 pub use reject::{Counts, Reject, RejectReason};

@@ -41,13 +41,16 @@ pub fn plan(state: &SessionState, query: &Query) -> Result<LogicalPlan, Vec<Data
     Err(faults)
 }
 
-/// A column or a function that there is not.
+/// A column, a field of a STRUCT or a function that there is not.
 fn is_unknown_name(error: &DataFusionError) -> bool {
     match error.find_root() {
         DataFusionError::SchemaError(schema, _) => {
             matches!(schema.as_ref(), SchemaError::FieldNotFound { .. })
         }
-        other => unknown_function(&other.strip_backtrace()).is_some(),
+        other => {
+            let text = other.strip_backtrace();
+            unknown_function(&text).is_some() || text.contains(" not found in struct")
+        }
     }
 }
 

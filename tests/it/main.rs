@@ -13,6 +13,7 @@ mod producer;
 mod read;
 mod sink;
 mod source;
+mod sql_doc;
 mod submit;
 mod support;
 mod testing;

@@ -9,7 +9,8 @@ use arrow::util::display::FormatOptions;
 use arrow::util::pretty::pretty_format_batches_with_options;
 use expect_test::Expect;
 
-use super::{Decoder, Format, JSON_FIELD_KEY};
+use super::{Decoder, Format};
+use crate::model::{EXTENSION_NAME_KEY, JSON_EXTENSION};
 
 mod frames;
 mod random;
@@ -24,7 +25,7 @@ fn list(name: &str, element: DataType) -> Field {
 }
 
 fn json(name: &str) -> Field {
-    let mark = HashMap::from([(JSON_FIELD_KEY.to_owned(), "true".to_owned())]);
+    let mark = HashMap::from([(EXTENSION_NAME_KEY.to_owned(), JSON_EXTENSION.to_owned())]);
     Field::new(name, DataType::Utf8View, true).with_metadata(mark)
 }
 

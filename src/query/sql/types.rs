@@ -9,11 +9,7 @@ use datafusion::sql::sqlparser::tokenizer::{Span, Token};
 use super::diagnostic::Diagnostic;
 use super::parser::Reader;
 use super::tokens::closing_angles;
-
-/// Key of the field metadata that marks text as JSON: Arrow's name of an extension type.
-const EXTENSION_KEY: &str = "ARROW:extension:name";
-/// Arrow's canonical extension type for JSON text.
-const JSON_EXTENSION: &str = "arrow.json";
+use crate::model::{EXTENSION_NAME_KEY, JSON_EXTENSION};
 
 /// Names in the help of an unknown type.
 const TYPE_NAMES: [&str; 21] = [
@@ -53,7 +49,7 @@ impl SqlType {
     pub fn field(&self, name: &str, nullable: bool) -> Field {
         let field = Field::new(name, self.data_type.clone(), nullable);
         if self.is_json {
-            let mark = (EXTENSION_KEY.to_owned(), JSON_EXTENSION.to_owned());
+            let mark = (EXTENSION_NAME_KEY.to_owned(), JSON_EXTENSION.to_owned());
             field.with_metadata([mark].into())
         } else {
             field

@@ -16,6 +16,7 @@ use self::planner::Planner;
 pub use self::tables::same_column;
 use super::above::Tasks;
 use super::pipeline::Pipeline;
+use super::session::without_kind;
 use super::sinks::SinkOptions;
 use super::sql::{Diagnostics, KafkaSourceOptions, SqlFile};
 use super::static_table::StaticTable;
@@ -87,7 +88,7 @@ impl JobPlan {
     /// # Errors
     /// Which table cannot be read, and why.
     pub fn load(&mut self) -> Result<Tasks, String> {
-        let told = |error: DataFusionError| error.strip_backtrace();
+        let told = |error: DataFusionError| without_kind(&error.strip_backtrace()).to_owned();
         let StaticTables { state, tables } = &self.tables;
         let tasks = Tasks::new(state).map_err(told)?;
         for table in tables {

@@ -182,7 +182,7 @@ fn sql_types(text: &str) -> String {
 }
 
 /// A DataFusion error's text without the kinds of error before it.
-fn without_kind(text: &str) -> &str {
+pub fn without_kind(text: &str) -> &str {
     const KINDS: [&str; 5] = [
         "Error during planning: ",
         "SQL error: ",

@@ -55,7 +55,10 @@ fn a_column_can_be_a_folder_and_another_choice_is_another_table() {
         let refused = bench.run_at(&topic, &Regime::default(), noon).unwrap_err();
         assert_eq!(refused.exit(), Exit::Mismatch);
         let told = refused.to_string();
-        assert!(told.contains("by date=%Y-%m-%d, symbol →"), "{told}");
+        assert!(
+            told.contains("partitioning ohlc: date=%Y-%m-%d, symbol →"),
+            "{told}"
+        );
     }
 }
 

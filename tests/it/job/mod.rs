@@ -11,3 +11,4 @@ mod preview;
 mod property;
 pub mod rebuild;
 mod refused;
+mod static_tables;

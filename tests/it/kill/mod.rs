@@ -3,6 +3,7 @@
 //!
 //! A failure names the seed; `STOCKPULSE_TEST_SEED` runs it again with that one.
 
+mod archive;
 mod rebuild;
 mod watch;
 

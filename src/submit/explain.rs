@@ -100,19 +100,31 @@ fn explanation(options: &IngestOptions, prepared: &Prepared, sql: &SqlFile) -> S
         plans,
     } = explain(&prepared.plan, sql);
     kafka(&mut source, &prepared.kafka);
+    let mut pipelines = prepared.plan.outputs.iter().map(|output| &output.pipeline);
+    let has_windows = pipelines.any(|pipeline| pipeline.windows().is_some());
     source.say("begins", begins(&prepared.start));
     source.say(
         "group",
-        format!(
-            "{}, which is told the offsets and never asked",
-            prepared.group
-        ),
+        match prepared.start {
+            StartAt::Group => format!(
+                "{}, which is told the offsets, and asked where to begin",
+                prepared.group
+            ),
+            _ => format!(
+                "{}, which is told the offsets and never asked",
+                prepared.group
+            ),
+        },
     );
     time.say(
         "future",
         format!(
-            "an event time over {} ahead of its Kafka timestamp is rejected",
-            duration_words(options.max_future_skew)
+            "an event time over {} ahead of its Kafka timestamp is {}",
+            duration_words(options.max_future_skew),
+            match has_windows {
+                true => "rejected",
+                false => "kept, since no query has windows",
+            }
         ),
     );
     let mut text = format!(

@@ -372,7 +372,7 @@ fn a_job_with_all_that_costs_memory_is_explained_without_its_secrets() {
                         3. filter: tick.s IS NOT NULL AND tick.v > 0.0
                         4. project 4 columns: tick.s AS symbol, tick.p AS price, at_offset,
                           CAST(to_timestamp_millis(tick.t) AS TIMESTAMP) AS _timestamp
-                        5. project 5 columns: _timestamp AS at, symbol, price, at_offset, _timestamp
+                        5. project 4 columns: _timestamp AS at, symbol, price, at_offset
           rows          leave as they come, without a window, in the order of each partition; each once, by
                           its offset
 

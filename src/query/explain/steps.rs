@@ -196,7 +196,7 @@ impl<'a> Steps<'a> {
                 false => renamed(&text, name),
             };
             names_some |= name != text;
-            if !is_hidden(&text, name) && !shown.contains(&said) {
+            if !is_hidden(&text, expr) && !shown.contains(&said) {
                 shown.push(said);
             }
             columns.push(name.to_owned());
@@ -343,6 +343,6 @@ fn names(schema: &DFSchema) -> Vec<String> {
 }
 
 /// What a projection carries along without the SQL's asking.
-fn is_hidden(text: &str, name: &str) -> bool {
-    text == FRAME || name.starts_with(ROW)
+fn is_hidden(text: &str, expr: &Expr) -> bool {
+    text == FRAME || matches!(expr, Expr::Alias(alias) if alias.name.starts_with(ROW))
 }

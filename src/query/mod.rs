@@ -26,6 +26,7 @@ mod split;
 mod static_table;
 mod steps;
 mod stream;
+mod unnested;
 mod watermark;
 mod windowing;
 

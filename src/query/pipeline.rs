@@ -25,6 +25,7 @@ use super::sinks::into_sink;
 use super::split::{above, find_aggregate, node_name, window_key, window_rows_schema};
 use super::steps::{Steps, Tally};
 use super::stream::{carry_hidden, is_stream, timestamp_type};
+use super::unnested;
 use super::windowing::window_column;
 use crate::model::Window;
 use crate::window::Windows;
@@ -73,6 +74,7 @@ impl Ticks {
 impl Pipeline {
     /// Takes a planned query apart. What this engine does not run is an error that says so.
     pub fn new(state: &SessionState, plan: LogicalPlan, sink: &SchemaRef) -> Result<Pipeline> {
+        unnested::check(&plan)?;
         let selected = plan.schema().fields().len();
         let plan = carry_hidden(plan)?;
         let Some(aggregate) = find_aggregate(&plan).cloned() else {

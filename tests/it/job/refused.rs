@@ -545,6 +545,23 @@ fn joins() {
     );
 }
 
+/// DataFusion would give a row for every price.
+#[test]
+fn unnested_rows_by_the_keys_of_their_candles() {
+    refuses_query(
+        "CREATE VIEW prices AS
+SELECT symbol, window, unnest(prices) AS price FROM (
+    SELECT symbol, tumble(interval '1 minute') AS window, array_agg(price) AS prices FROM ticks GROUP BY symbol, window
+);
+INSERT INTO wide SELECT symbol, max(price), count(*) FROM prices GROUP BY symbol, window;",
+        &expect![[r#"
+            job.sql:89:75: the keys of the rows that unnest() was over are no keys behind it, but DataFusion takes them for such
+              89 | INSERT INTO wide SELECT symbol, max(price), count(*) FROM prices GROUP BY symbol, window;
+                 |                                                                           ^^^^^^^^^^^^^^
+              help: select window.start AS start beside the unnest(), not the window itself, and group by start"#]],
+    );
+}
+
 #[test]
 fn every_unknown_name_of_a_query_is_found_at_once() {
     refuses_query(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::{DFSchema, Result};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
@@ -18,6 +18,8 @@ use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggrega
 use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
+
+use super::text_keys::TextKeys;
 
 use super::explain::{Held, held};
 
@@ -71,10 +73,7 @@ impl Aggregates {
     pub fn table(&self) -> Result<Table> {
         let groups = match self.keys.fields().is_empty() {
             true => None,
-            false => Some(new_group_values(
-                Arc::clone(&self.keys),
-                &GroupOrdering::None,
-            )?),
+            false => Some(self.group_values()?),
         };
         Ok(Table {
             groups,
@@ -86,6 +85,13 @@ impl Aggregates {
             kept: Vec::new(),
             rows: 0,
         })
+    }
+
+    fn group_values(&self) -> Result<Box<dyn GroupValues>> {
+        match self.keys.fields().as_ref() {
+            [key] if *key.data_type() == DataType::Utf8View => Ok(Box::new(TextKeys::new())),
+            _ => new_group_values(Arc::clone(&self.keys), &GroupOrdering::None),
+        }
     }
 
     /// Whether rows are kept until their window closes, which costs memory by the tick.

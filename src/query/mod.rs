@@ -26,6 +26,7 @@ mod split;
 mod static_table;
 mod steps;
 mod stream;
+mod text_keys;
 mod unnested;
 mod watermark;
 mod windowing;

@@ -21,8 +21,8 @@ use crate::window::{Quiet, Standing};
 
 /// Frames that one poll hands on at the most.
 const POLL_FRAMES: usize = 8192;
-/// Windows of its partitions that a worker holds open before it asks for those that can be closed: a
-/// table costs some 40 kB however few its keys.
+/// Windows of its partitions that a worker holds open before it asks for those that can be closed: each
+/// costs some kilobytes for every key, and for keys that are no single text 40 kB however few they are.
 const CROWD: usize = 32;
 /// Bytes of rows without windows that a worker holds before it waits for an epoch to take them.
 const PASSED_BYTES: usize = 16 << 20;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::lane::LaneStart;
 use super::{JobError, JobSpec, StartAt};
-use crate::checkpoint::{Checkpoint, FileEntry};
+use crate::checkpoint::Checkpoint;
 use crate::model::{Partition, Watermark};
 use crate::query::sql::{DecimalEncoding, FilesystemSinkOptions, TimestampFormat};
 use crate::query::{Change, JobPlan, Output, SinkOptions, compare, path_of};
@@ -213,13 +213,7 @@ pub fn open_sinks(spec: &JobSpec, checkpoint: Option<&Checkpoint>) -> Result<Vec
                 Sink::Console(print(PrintFormat::Table { heading })?)
             }
         };
-        let files = checkpoint.map_or(&[][..], |checkpoint| &checkpoint.files);
-        let files: Vec<FileEntry> = files
-            .iter()
-            .filter(|file| file.table == output.table)
-            .cloned()
-            .collect();
-        sink.recover(&files)?;
+        sink.recover(checkpoint.map_or(&[], |checkpoint| &checkpoint.files))?;
         Ok(sink)
     });
     sinks.collect()

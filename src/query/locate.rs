@@ -121,9 +121,8 @@ fn within(body: &SetExpr, place: &Place) -> Option<Span> {
 fn in_select(select: &Select, place: &Place) -> Option<Span> {
     match place {
         Place::Distinct => {
-            let distinct = select.distinct.as_ref()?;
-            let _ = distinct;
-            Some(select.select_token.0.span)
+            let distinct = select.distinct.as_ref();
+            distinct.map(|_| select.select_token.0.span)
         }
         Place::Join => {
             let joins = select.from.iter().flat_map(|from| &from.joins);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result};
 use datafusion::datasource::TableProvider;
@@ -14,7 +15,6 @@ use super::refusal::{Place, Refusal};
 use super::stream::is_stream;
 use super::windowing::windows_of;
 use crate::window::Windows;
-use datafusion::catalog::default_table_source::provider_as_source;
 
 /// Name of the table that stands for the aggregate's rows in the plan above it.
 const WINDOW_ROWS: &str = "__window_rows";

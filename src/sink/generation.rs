@@ -109,8 +109,7 @@ pub fn holds_files(dir: &Path) -> Result<bool, SinkError> {
 /// [`SinkError::NotWritable`] for one that cannot be read.
 pub fn survey(dir: &Path) -> Result<Survey, SinkError> {
     let mut survey = Survey::default();
-    let files = files(dir)?.into_iter();
-    for path in files.filter(|path| path.extension().is_some_and(|ending| ending == "parquet")) {
+    for path in parquet_files(dir)? {
         let file = File::open(&path).map_err(|error| not_writable("read", &path, &error))?;
         let reader = SerializedFileReader::new(file).map_err(|error| not_written(&path, &error))?;
         let metadata = reader.metadata();
@@ -297,6 +296,13 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, SinkError> {
             }
         }
     }
+    Ok(files)
+}
+
+/// The `*.parquet` at and below `dir`; none where it is not there.
+pub(super) fn parquet_files(dir: &Path) -> Result<Vec<PathBuf>, SinkError> {
+    let mut files = files(dir)?;
+    files.retain(|path| path.extension().is_some_and(|ending| ending == "parquet"));
     Ok(files)
 }
 

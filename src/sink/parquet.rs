@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use arrow::datatypes::SchemaRef;
 
 use super::file::FileFormat;
+use super::generation::parquet_files;
 use super::layout;
 use super::partition::Partitioning;
 use super::place::{
@@ -64,17 +65,7 @@ impl ParquetSink {
 
     /// Whether the table's directory holds any published file, of this job or another.
     pub fn has_published(&self) -> Result<bool, SinkError> {
-        let mut unread = vec![self.dir.clone()];
-        while let Some(dir) = unread.pop() {
-            for entry in entries(&dir)? {
-                if entry.is_dir() {
-                    unread.push(entry);
-                } else if entry.extension().is_some_and(|ending| ending == "parquet") {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
+        Ok(!parquet_files(&self.dir)?.is_empty())
     }
 
     /// After a restart: publishes what `committed` names and is still staged, then removes every

@@ -12,6 +12,7 @@ use super::case::Case;
 use super::output::{self, Place};
 use super::regime::Regime;
 use super::rows::Rows;
+use crate::config::ingest::DEFAULT_MAX_FUTURE_SKEW;
 use crate::job::{self, Console, JobSpec, ProgressReport, StartAt, Summary};
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::{NANOS_PER_SECOND, Partition};
@@ -29,8 +30,6 @@ const TRIGGER: Duration = Duration::from_millis(20);
 const TRIGGER_UNBOUNDED: Duration = Duration::from_millis(1);
 /// Linux's folder in memory.
 const IN_MEMORY: &str = "/dev/shm";
-/// As a job has it where nobody says otherwise.
-const MAX_FUTURE_SKEW: Duration = Duration::from_secs(600);
 
 /// A case whose SQL can run.
 pub struct Runnable<'a> {
@@ -184,7 +183,7 @@ impl<'a> Runnable<'a> {
             start: StartAt::Earliest,
             max_offsets_per_trigger: regime.frames_per_epoch.map(|frames| frames as u64),
             fail_on_data_loss: true,
-            max_future_skew: MAX_FUTURE_SKEW,
+            max_future_skew: DEFAULT_MAX_FUTURE_SKEW,
             stop: Arc::clone(&stop),
             clock: Arc::new(move || now),
             metrics: IngestMetrics::default(),

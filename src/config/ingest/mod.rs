@@ -21,7 +21,7 @@ use super::secret::Secret;
 /// Log lines and files carry the job's name; it is at most this long.
 pub(crate) const LONGEST_NAME: usize = 100;
 /// How far an event time may be in the future of its Kafka timestamp, unless told otherwise.
-const DEFAULT_MAX_FUTURE_SKEW: Duration = Duration::from_secs(10 * 60);
+pub const DEFAULT_MAX_FUTURE_SKEW: Duration = Duration::from_secs(10 * 60);
 /// Least time between two micro-batches' commits, unless told otherwise.
 const DEFAULT_TRIGGER: Duration = Duration::from_secs(1);
 /// A list of librdkafka properties for every binary.

@@ -144,13 +144,8 @@ impl Coordinator<'_> {
         if let Some(store) = &mut self.store {
             store.commit(&checkpoint)?;
         }
-        for (sink, output) in self.sinks.iter().zip(&self.shared.plan.outputs) {
-            let own: Vec<FileEntry> = files
-                .iter()
-                .filter(|file| file.table == output.table)
-                .cloned()
-                .collect();
-            sink.publish(&own)?;
+        for sink in &self.sinks {
+            sink.publish(files)?;
         }
         topic.commit(&Offsets(
             self.partitions

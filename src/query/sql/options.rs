@@ -110,6 +110,23 @@ impl Options {
         Some(self.options.remove(index))
     }
 
+    /// One of `choices`, which must be given; `help` says which there are.
+    pub fn required_choice<T: Copy>(
+        &mut self,
+        reader: &mut Reader,
+        name: &'static str,
+        choices: &[(&'static str, T)],
+        help: &str,
+    ) -> Option<Taken<T>> {
+        if !self.has(name) {
+            let message = format!("option '{name}' is missing");
+            let fault = reader.source.diagnostic(self.span, message);
+            reader.faults.push(fault.with_help(help));
+            return None;
+        }
+        self.choice(reader, name, choices)
+    }
+
     /// A string, if it is given.
     pub fn text(&mut self, reader: &mut Reader, name: &'static str) -> Option<Taken<String>> {
         let option = self.take(name)?;

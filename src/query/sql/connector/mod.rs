@@ -125,16 +125,9 @@ fn direction(
     options: &mut Options,
     directions: &[(&'static str, Direction)],
 ) -> Option<Direction> {
-    if !options.has("type") {
-        let fault = reader
-            .source
-            .diagnostic(options.span, "option 'type' is missing")
-            .with_help("type = 'source' or type = 'sink'");
-        reader.faults.push(fault);
-        return None;
-    }
+    let help = "type = 'source' or type = 'sink'";
     options
-        .choice(reader, "type", directions)
+        .required_choice(reader, "type", directions, help)
         .map(|taken| taken.value)
 }
 

@@ -62,7 +62,7 @@ pub(super) fn source(reader: &mut Reader, mut options: Options) -> Option<Static
     let path = options
         .required_text(reader, "path")
         .and_then(|taken| filesystem::path(reader, &taken));
-    let format = options.choice(
+    let format = options.required_choice(
         reader,
         "format",
         &[
@@ -70,14 +70,8 @@ pub(super) fn source(reader: &mut Reader, mut options: Options) -> Option<Static
             ("csv", StaticFormat::Csv),
             ("json", StaticFormat::Json),
         ],
+        "it is 'parquet', 'csv' or 'json'",
     );
-    if format.is_none() && !options.has("format") && reader.faults.len() == faults_before {
-        let fault = reader
-            .source
-            .diagnostic(options.span, "option 'format' is missing")
-            .with_help("it is 'parquet', 'csv' or 'json'");
-        reader.faults.push(fault);
-    }
     options.not_run(reader, &NOT_RUN);
     options.finish(reader, "a filesystem source");
     if reader.faults.len() > faults_before {

@@ -13,6 +13,7 @@
 //! | [`decode`] | frames → Arrow, by the table's declared schema |
 //! | [`query`] | SQL file → job |
 //! | [`window`] | watermarks, open windows, lateness, replay points; pure |
+//! | [`disk`] | every step on the disk that must survive a crash |
 //! | [`sink`] | closed windows → Parquet: stage, publish |
 //! | [`checkpoint`] | what has durably happened |
 //! | [`job`] | the loop over the rooms above |
@@ -36,6 +37,7 @@ pub mod producer;
 
 pub mod checkpoint;
 pub mod decode;
+pub mod disk;
 pub mod job;
 pub mod query;
 pub mod sink;

@@ -6,7 +6,6 @@
 //! [`Swap`] are the documents of a rebuild.
 
 mod document;
-pub(crate) mod durable;
 mod instant;
 mod store;
 mod swap;

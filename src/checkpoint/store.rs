@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::document;
-use super::durable::{self, LockError};
 use super::{Checkpoint, CheckpointError};
+use crate::disk::{self, Disk, LockError};
 use crate::model::Epoch;
 
 const LOCK: &str = "lock";
@@ -22,6 +22,7 @@ const KEPT: usize = 2;
 #[derive(Debug)]
 pub struct CheckpointStore {
     dir: PathBuf,
+    disk: Disk,
     /// Epochs whose documents are there, ascending.
     epochs: Vec<Epoch>,
     /// Held, never read.
@@ -34,15 +35,20 @@ impl CheckpointStore {
     /// # Errors
     /// [`CheckpointError::Locked`] while another job uses the directory, [`CheckpointError::Io`]
     /// when it cannot be created or read.
-    pub fn open(dir: &Path) -> Result<CheckpointStore, CheckpointError> {
-        durable::create_dirs(dir).map_err(|error| io_error("create directory", dir, &error))?;
+    pub fn open(dir: &Path, disk: &Disk) -> Result<CheckpointStore, CheckpointError> {
+        disk.create_dirs(dir)
+            .map_err(|error| io_error("create directory", dir, &error))?;
         let lock_path = dir.join(LOCK);
-        let lock = durable::lock(&lock_path).map_err(|error| locked(dir, &lock_path, error))?;
+        let lock = disk
+            .lock(&lock_path)
+            .map_err(|error| locked(dir, &lock_path, error))?;
         let temp = dir.join(TEMP);
-        durable::remove_file(&temp).map_err(|error| io_error("remove", &temp, &error))?;
+        disk.remove_file(&temp)
+            .map_err(|error| io_error("remove", &temp, &error))?;
         let epochs = epochs_in(dir).map_err(|error| io_error("read directory", dir, &error))?;
         Ok(CheckpointStore {
             dir: dir.to_path_buf(),
+            disk: disk.clone(),
             epochs,
             _lock: lock,
         })
@@ -51,6 +57,11 @@ impl CheckpointStore {
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The way to the disk.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// The number of the newest checkpoint, whether or not it can be read.
@@ -92,7 +103,7 @@ impl CheckpointStore {
             self.epochs.last().is_none_or(|&newest| newest < epoch),
             "epochs only go forward, and the lock keeps other writers away"
         );
-        write_document(&self.dir, &file_name(epoch), checkpoint)?;
+        write_document(&self.disk, &self.dir, &file_name(epoch), checkpoint)?;
         self.epochs.push(epoch);
         self.remove_old();
         Ok(())
@@ -103,7 +114,7 @@ impl CheckpointStore {
         let surplus = self.epochs.len().saturating_sub(KEPT);
         for epoch in self.epochs.drain(..surplus).collect::<Vec<_>>() {
             let path = self.path(epoch);
-            if let Err(error) = durable::remove_file(&path) {
+            if let Err(error) = self.disk.remove_file(&path) {
                 tracing::warn!(path = %path.display(), %error, "an old checkpoint cannot be removed");
             }
         }
@@ -116,15 +127,18 @@ impl CheckpointStore {
 
 /// Writes a document so that it appears whole and stays: temp file, fsync, rename, fsync of the directory.
 pub(super) fn write_document<T: Serialize>(
+    disk: &Disk,
     dir: &Path,
     name: &str,
     body: &T,
 ) -> Result<(), CheckpointError> {
     let (temp, path) = (dir.join(TEMP), dir.join(name));
-    durable::write_file(&temp, document::encode(body).as_bytes())
+    disk.write_file(&temp, document::encode(body).as_bytes())
         .map_err(|error| io_error("write", &temp, &error))?;
-    durable::rename(&temp, &path).map_err(|error| io_error("rename to", &path, &error))?;
-    durable::sync_dir(dir).map_err(|error| io_error("fsync", dir, &error))
+    disk.rename(&temp, &path)
+        .map_err(|error| io_error("rename to", &path, &error))?;
+    disk.sync_dir(dir)
+        .map_err(|error| io_error("fsync", dir, &error))
 }
 
 fn file_name(epoch: Epoch) -> String {
@@ -179,6 +193,6 @@ pub(super) fn io_error(doing: &str, path: &Path, error: &io::Error) -> Checkpoin
     CheckpointError::Io(format!(
         "checkpoint: cannot {doing} {}: {error}; {}",
         path.display(),
-        durable::advice(error)
+        disk::advice(error)
     ))
 }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::store::{io_error, write_document};
-use super::{Checkpoint, CheckpointError, CheckpointStore, document, durable};
+use super::{Checkpoint, CheckpointError, CheckpointStore, document};
 use crate::model::Epoch;
 
 /// The folder of a rebuild's own checkpoints, below the job's.
@@ -84,8 +84,10 @@ impl CheckpointStore {
     /// [`CheckpointError::Io`].
     pub fn begin_rebuild(&self, generation: &Generation) -> Result<(), CheckpointError> {
         let dir = self.rebuild_dir();
-        durable::create_dirs(&dir).map_err(|error| io_error("create directory", &dir, &error))?;
-        write_document(&dir, GENERATION, generation)
+        self.disk()
+            .create_dirs(&dir)
+            .map_err(|error| io_error("create directory", &dir, &error))?;
+        write_document(self.disk(), &dir, GENERATION, generation)
     }
 
     /// Removes a rebuild's checkpoints, so that nobody goes on with it; what it has filled is still known.
@@ -96,10 +98,14 @@ impl CheckpointStore {
         let dir = self.rebuild_dir();
         for path in files(&dir).map_err(|error| io_error("read directory", &dir, &error))? {
             if !path.ends_with(GENERATION) {
-                durable::remove_file(&path).map_err(|error| io_error("remove", &path, &error))?;
+                self.disk()
+                    .remove_file(&path)
+                    .map_err(|error| io_error("remove", &path, &error))?;
             }
         }
-        durable::sync_dir(&dir).map_err(|error| io_error("fsync", &dir, &error))
+        self.disk()
+            .sync_dir(&dir)
+            .map_err(|error| io_error("fsync", &dir, &error))
     }
 
     /// Forgets a rebuild; its folders were removed before, or took the tables' places.
@@ -108,8 +114,12 @@ impl CheckpointStore {
     /// [`CheckpointError::Io`].
     pub fn end_rebuild(&self) -> Result<(), CheckpointError> {
         let dir = self.rebuild_dir();
-        durable::remove_dirs(&dir).map_err(|error| io_error("remove directory", &dir, &error))?;
-        durable::sync_dir(self.dir()).map_err(|error| io_error("fsync", self.dir(), &error))
+        self.disk()
+            .remove_dirs(&dir)
+            .map_err(|error| io_error("remove directory", &dir, &error))?;
+        self.disk()
+            .sync_dir(self.dir())
+            .map_err(|error| io_error("fsync", self.dir(), &error))
     }
 
     /// The swap that is under way, if there is one.
@@ -125,7 +135,7 @@ impl CheckpointStore {
     /// # Errors
     /// [`CheckpointError::Io`]: only a restart can tell whether it has begun.
     pub fn begin_swap(&self, swap: &Swap) -> Result<(), CheckpointError> {
-        write_document(self.dir(), SWAP, swap)
+        write_document(self.disk(), self.dir(), SWAP, swap)
     }
 
     /// Forgets a swap that is finished.
@@ -134,8 +144,12 @@ impl CheckpointStore {
     /// [`CheckpointError::Io`].
     pub fn end_swap(&self) -> Result<(), CheckpointError> {
         let path = self.dir().join(SWAP);
-        durable::remove_file(&path).map_err(|error| io_error("remove", &path, &error))?;
-        durable::sync_dir(self.dir()).map_err(|error| io_error("fsync", self.dir(), &error))
+        self.disk()
+            .remove_file(&path)
+            .map_err(|error| io_error("remove", &path, &error))?;
+        self.disk()
+            .sync_dir(self.dir())
+            .map_err(|error| io_error("fsync", self.dir(), &error))
     }
 }
 

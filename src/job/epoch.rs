@@ -6,12 +6,11 @@ mod shares;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::crew::{Crew, Heard};
 use super::lane::{LaneStart, Shared};
-use super::worker::{ClosedTables, Note};
-use super::workers::{Workers, gone};
+use super::worker::ClosedTables;
 use super::{Clock, JobError, JobSpec, ProgressReport, Summary, start};
 use crate::checkpoint::{Checkpoint, CheckpointStore, PartitionState};
 use crate::model::{Counts, Partition, Watermark, Window};
@@ -30,6 +29,7 @@ pub struct Coordinator<'a> {
     trigger: Duration,
     budget: Option<u64>,
     threads: usize,
+    in_turns: bool,
     stop: Arc<std::sync::atomic::AtomicBool>,
     clock: Clock,
     metrics: crate::metrics::ingest::IngestMetrics,
@@ -39,9 +39,9 @@ pub struct Coordinator<'a> {
     sinks: Vec<Sink>,
     /// The newest commit.
     committed: Option<Checkpoint>,
-    committed_at: Instant,
+    committed_at: Duration,
     /// When windows were last closed, for the sinks' least interval.
-    closed_at: Option<Instant>,
+    closed_at: Option<Duration>,
     /// Per output the end of the last emitted window.
     emitted: Vec<Watermark>,
     /// Per partition where the last epoch left it.
@@ -50,17 +50,17 @@ pub struct Coordinator<'a> {
     since: BTreeMap<Partition, i64>,
     counts: Counts,
     summary: Summary,
-    reported: (Instant, u64),
+    reported: (Duration, u64),
     /// Per output the rows of closed windows that no commit has yet.
     pending: Vec<Vec<SinkRows>>,
     /// When the youngest of them came.
-    pending_since: Instant,
+    pending_since: Duration,
     /// Bytes of those that have no window, about.
     pending_bytes: usize,
     /// What closed windows are computed with.
     tasks: Tasks,
     /// When the last epoch was due.
-    triggered_at: Instant,
+    triggered_at: Duration,
 }
 
 /// What the coordinator's waiting ended for.
@@ -96,6 +96,7 @@ impl<'a> Coordinator<'a> {
             .map(|c| c.counts.clone())
             .unwrap_or_default();
         let is_preview = spec.plan.is_preview();
+        let now = spec.clock.steady();
         let skew = i64::try_from(spec.max_future_skew.as_nanos()).unwrap_or(i64::MAX);
         let bad_data_fails = spec.plan.source.options.bad_data == crate::query::sql::BadData::Fail;
         Coordinator {
@@ -104,6 +105,7 @@ impl<'a> Coordinator<'a> {
             trigger: spec.trigger,
             budget: spec.max_offsets_per_trigger,
             threads: spec.threads,
+            in_turns: spec.in_turns,
             stop: spec.stop,
             clock: spec.clock,
             metrics: spec.metrics,
@@ -116,18 +118,18 @@ impl<'a> Coordinator<'a> {
             }),
             store,
             pending: sinks.iter().map(|_| Vec::new()).collect(),
-            pending_since: Instant::now(),
+            pending_since: now,
             pending_bytes: 0,
             tasks,
-            triggered_at: Instant::now(),
+            triggered_at: now,
             sinks,
             committed: checkpoint,
-            committed_at: Instant::now(),
+            committed_at: now,
             closed_at: None,
             emitted,
             partitions: BTreeMap::new(),
             since: BTreeMap::new(),
-            reported: (Instant::now(), counts.read),
+            reported: (now, counts.read),
             counts,
             summary: Summary {
                 is_preview,
@@ -153,10 +155,13 @@ impl<'a> Coordinator<'a> {
             left.map(|offsets| offsets.max(0) as u64).sum()
         });
         std::thread::scope(|scope| {
-            let mut workers = Workers::start(scope, workers);
+            let mut crew = match self.in_turns {
+                true => Crew::in_turns(workers, self.clock.clone()),
+                false => Crew::start(scope, workers),
+            };
             loop {
-                let due = self.wait(&mut workers)?;
-                let taken = self.take(&mut workers)?;
+                let due = self.wait(&mut crew)?;
+                let taken = self.take(&mut crew)?;
                 let (watermark, windows) = self.close(taken)?;
                 if due == Due::Close && !self.is_full() {
                     continue;
@@ -192,48 +197,35 @@ impl<'a> Coordinator<'a> {
     }
 
     /// Waits until something is due.
-    fn wait(&mut self, workers: &mut Workers) -> Result<Due, JobError> {
+    fn wait(&mut self, crew: &mut Crew) -> Result<Due, JobError> {
         let due = self.triggered_at + self.trigger;
         loop {
             if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
                 return Ok(Due::Last);
             }
-            if std::mem::take(&mut workers.crowded) {
+            if crew.take_crowded() {
                 return Ok(Due::Close);
             }
-            let everybody = workers.commands.len();
-            if self.bounded && workers.waiting == everybody {
-                return Ok(match workers.finished == everybody {
+            if self.bounded && crew.all_wait() {
+                return Ok(match crew.all_finished() {
                     true => Due::Last,
                     false => Due::Epoch,
                 });
             }
-            let left = due.saturating_duration_since(Instant::now());
+            let left = due.saturating_sub(self.clock.steady());
             if left.is_zero() {
                 return Ok(Due::Epoch);
             }
-            match workers.notes.recv_timeout(left.min(LOOK_EVERY)) {
-                Ok(Note::Waiting { finished }) => {
-                    workers.waiting += 1;
-                    workers.finished += usize::from(finished);
-                }
-                Ok(Note::Crowded) => return Ok(Due::Close),
-                Ok(Note::Failed(error)) => return Err(error),
-                Ok(Note::Looked(_) | Note::Closed(_)) => {
-                    return Err(JobError::Failed(
-                        "an answer that nobody asked for".to_string(),
-                    ));
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(gone()),
+            if crew.hear(left.min(LOOK_EVERY))? == Heard::Crowded {
+                return Ok(Due::Close);
             }
         }
     }
 
     /// Takes the closed windows out of the workers, which then go on.
-    fn take(&mut self, workers: &mut Workers) -> Result<Taken, JobError> {
-        let now = (self.clock)();
-        let views = workers.look(now)?;
+    fn take(&mut self, crew: &mut Crew) -> Result<Taken, JobError> {
+        let now = self.clock.wall();
+        let views = crew.look(now)?;
         let standings = views.iter().map(|view| view.standing);
         let watermark = closing_watermark(standings, self.overdue(now));
         let partitions = views.len();
@@ -251,7 +243,7 @@ impl<'a> Coordinator<'a> {
                 emitted.advance(Watermark(end));
             }
         }
-        let closed = workers.close(&self.emitted, self.budget_per_partition(partitions))?;
+        let closed = crew.close(&self.emitted, self.budget_per_partition(partitions))?;
         Ok(Taken {
             closed,
             watermark,
@@ -287,7 +279,7 @@ impl<'a> Coordinator<'a> {
         self.summary.open_since = open.map(|window| window.start).min();
         let rows = self.rows(taken.closed.tables)?;
         if rows.iter().any(|rows| !rows.is_empty()) {
-            self.pending_since = Instant::now();
+            self.pending_since = self.clock.steady();
         }
         for (pending, rows) in self.pending.iter_mut().zip(rows) {
             pending.extend(rows);
@@ -297,7 +289,7 @@ impl<'a> Coordinator<'a> {
         passed.sort_by_key(|&(at, partition, _)| (at, partition));
         for (at, _, rows) in passed {
             self.pending_bytes += commit::waiting_bytes(&rows);
-            self.pending_since = Instant::now();
+            self.pending_since = self.clock.steady();
             self.pending[at].push(rows);
         }
         Ok((taken.watermark, windows))
@@ -337,9 +329,9 @@ impl<'a> Coordinator<'a> {
         open_windows: usize,
         starts: &BTreeMap<Partition, LaneStart>,
     ) -> ProgressReport {
-        let (since, before) =
-            std::mem::replace(&mut self.reported, (Instant::now(), self.counts.read));
-        let seconds = since.elapsed().as_secs_f64().max(1e-3);
+        let now = (self.clock.steady(), self.counts.read);
+        let (since, before) = std::mem::replace(&mut self.reported, now);
+        let seconds = self.clock.since(since).as_secs_f64().max(1e-3);
         let done = self.partitions.iter().map(|(partition, state)| {
             let start = starts.get(partition).map_or(0, |start| start.offset);
             (state.next - start).max(0) as u64

@@ -3,6 +3,8 @@
 //! [`run`] opens the checkpoint, the sinks and the topic; `worker` threads read and aggregate; `epoch`
 //! closes windows, stages, commits and publishes. [`rebuild`] does it all anew, beside what is there.
 
+mod clock;
+mod crew;
 mod epoch;
 mod error;
 mod lane;
@@ -10,7 +12,6 @@ pub mod progress;
 mod rebuild;
 mod start;
 mod worker;
-mod workers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+pub use clock::{Clock, wall_clock};
 pub use error::JobError;
 pub use lane::MICRO_BATCH_FRAMES;
 pub use progress::ProgressReport;
@@ -26,6 +28,7 @@ pub use rebuild::{Rebuild, rebuild};
 pub use crate::sink::Console;
 
 use crate::checkpoint::CheckpointStore;
+use crate::disk::Disk;
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::{Counts, Epoch, Partition};
 use crate::query::JobPlan;
@@ -74,8 +77,13 @@ pub struct JobSpec {
     pub max_future_skew: Duration,
     /// Set it to end the job after a last commit.
     pub stop: Arc<AtomicBool>,
-    /// Wall clock: [`wall_clock`], or a test's own.
+    /// Its times.
     pub clock: Clock,
+    /// Its disk.
+    pub disk: Disk,
+    /// Whether its workers take turns in the caller's thread instead of having one each: a run over the same
+    /// topic, clock and disk can then be repeated exactly.
+    pub in_turns: bool,
     /// What it counts.
     pub metrics: IngestMetrics,
 }
@@ -103,15 +111,6 @@ pub struct Summary {
     pub is_preview: bool,
 }
 
-/// Gives the time, nanoseconds since 1970 UTC.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
-
-/// The system's wall clock, nanoseconds since 1970 UTC.
-pub fn wall_clock() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |now| i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
-}
-
 /// Runs a job until it is done, told to stop, or cannot go on.
 ///
 /// # Errors
@@ -122,7 +121,8 @@ pub fn run(
     on_progress: &mut dyn FnMut(&ProgressReport),
 ) -> Result<Summary, JobError> {
     let dir = spec.checkpoint_dir.as_deref();
-    let mut store = dir.map(CheckpointStore::open).transpose()?;
+    let store = dir.map(|dir| CheckpointStore::open(dir, &spec.disk));
+    let mut store = store.transpose()?;
     let checkpoint = match &mut store {
         Some(store) => {
             rebuild::finish(store, on_progress)?;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::lane::LaneStart;
 use super::{JobError, JobSpec, StartAt};
 use crate::checkpoint::Checkpoint;
+use crate::disk::Disk;
 use crate::model::{Partition, Watermark};
 use crate::query::sql::{DecimalEncoding, FilesystemSinkOptions, TimestampFormat};
 use crate::query::{Change, JobPlan, Output, SinkOptions, compare, path_of};
@@ -26,7 +27,8 @@ pub fn check_meaning(spec: &JobSpec, checkpoint: &Checkpoint) -> Result<(), JobE
             tracing::info!(
                 "the SQL was edited since the last run: windows that are still open are computed by the new SQL, candles already written stay"
             );
-            gone.iter().try_for_each(|table| leave(table, checkpoint))
+            gone.iter()
+                .try_for_each(|table| leave(&spec.disk, table, checkpoint))
         }
         Change::Refuse(differences) => Err(JobError::Mismatch(format!(
             "the checkpoint in {} was written for another query (was → is):\n  {}\nTo go on would mix rows of both, or begin a table with half a window. You can\n  - undo the edit\n  - make it a job of its own: another path for the table (CANDLES_PATH), another checkpoint location\n  - add --rebuild: {REBUILD_DOES}",
@@ -37,12 +39,12 @@ pub fn check_meaning(spec: &JobSpec, checkpoint: &Checkpoint) -> Result<(), JobE
 }
 
 /// A table that is no longer in the file gets what was committed for it, and nothing more.
-fn leave(table: &str, checkpoint: &Checkpoint) -> Result<(), JobError> {
+fn leave(disk: &Disk, table: &str, checkpoint: &Checkpoint) -> Result<(), JobError> {
     let Some(path) = path_of(&checkpoint.query, table) else {
         return Ok(());
     };
     let files = checkpoint.files.iter().filter(|file| file.table == table);
-    publish_committed(Path::new(path), &files.collect::<Vec<_>>())?;
+    publish_committed(disk, Path::new(path), &files.collect::<Vec<_>>())?;
     tracing::info!(
         "table {table} is no longer in the SQL: its rows stay ({path}), windows of it that were open are not written"
     );
@@ -240,6 +242,7 @@ fn open_files(
         row_group_bytes: sink.row_group_bytes,
         filename_prefix: sink.filename_prefix.clone(),
         sort_columns: output.sort_columns.clone(),
+        disk: spec.disk.clone(),
     };
     let opened = ParquetSink::open(options, Arc::clone(&output.schema))?;
     if checkpoint.is_none() && opened.has_published()? {

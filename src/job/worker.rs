@@ -64,6 +64,7 @@ pub enum Note {
 }
 
 /// Where one partition stands.
+#[derive(Clone)]
 pub struct LaneView {
     /// Its watermark, and whether it may still say something.
     pub standing: Standing,
@@ -84,6 +85,17 @@ pub struct ClosedTables {
     pub counts: Counts,
     /// Distinct keys in windows that stay open.
     pub open_groups: usize,
+}
+
+impl ClosedTables {
+    /// Adds another worker's.
+    pub fn add(&mut self, other: ClosedTables) {
+        self.tables.extend(other.tables);
+        self.passed.extend(other.passed);
+        self.partitions.extend(other.partitions);
+        self.counts.add(&other.counts);
+        self.open_groups += other.open_groups;
+    }
 }
 
 /// A lane and what is known of its end.
@@ -128,18 +140,50 @@ impl Member {
 /// A thread's state.
 pub struct Worker {
     /// Reads the members' partitions.
-    pub source: Box<dyn Source>,
+    source: Box<dyn Source>,
     /// The partitions that are this worker's.
-    pub members: BTreeMap<Partition, Member>,
-    /// The job.
-    pub shared: Arc<Shared>,
-    /// Wall clock.
-    pub clock: Clock,
+    members: BTreeMap<Partition, Member>,
+    shared: Arc<Shared>,
+    clock: Clock,
     /// Frames to read until the next epoch; `None`: no limit.
-    pub budget: Option<u64>,
+    budget: Option<u64>,
+    /// It has said that it waits.
+    told: bool,
+    /// It asks for an epoch when it holds more tables than this.
+    crowd: usize,
+}
+
+/// What a worker's turn came to.
+pub enum Turn {
+    /// It has read what was there, if anything was.
+    Read,
+    /// This is to be said.
+    Says(Note),
+    /// There is nothing to do before the next epoch.
+    Waits,
 }
 
 impl Worker {
+    /// A worker for `members`, which `source` reads.
+    pub fn new(
+        source: Box<dyn Source>,
+        members: BTreeMap<Partition, Member>,
+        shared: Arc<Shared>,
+        clock: Clock,
+        budget_per_partition: Option<u64>,
+    ) -> Worker {
+        let partitions = members.len() as u64;
+        Worker {
+            source,
+            members,
+            shared,
+            clock,
+            budget: budget_per_partition.map(|each| each * partitions),
+            told: false,
+            crowd: CROWD,
+        }
+    }
+
     /// Works until the coordinator is gone.
     pub fn run(mut self, commands: &Receiver<Command>, notes: &Sender<Note>) {
         if let Err(error) = self.serve(commands, notes) {
@@ -153,80 +197,71 @@ impl Worker {
         commands: &Receiver<Command>,
         notes: &Sender<Note>,
     ) -> Result<(), JobError> {
-        let mut told = false;
-        let mut crowd = CROWD;
         loop {
-            let finished = self.members.values().all(Member::finished);
-            let is_full = self.passed_bytes() >= PASSED_BYTES;
-            let waits = finished || self.budget == Some(0) || is_full;
-            if waits && is_full && !finished {
-                // Whatever it closes, the next epoch takes the rows.
-                if crowd != usize::MAX && notes.send(Note::Crowded).is_err() {
-                    return Ok(());
-                }
-                crowd = usize::MAX;
-            } else if waits && !told {
-                told = true;
-                if notes.send(Note::Waiting { finished }).is_err() {
-                    return Ok(());
-                }
-            }
-            let command = match waits {
-                true => commands.recv().ok(),
-                false => match commands.try_recv() {
-                    Ok(command) => Some(command),
-                    Err(TryRecvError::Disconnected) => None,
-                    Err(TryRecvError::Empty) => {
-                        self.read()?;
-                        if self.tables() > crowd {
-                            // Once, until some were taken out.
-                            crowd = usize::MAX;
-                            if notes.send(Note::Crowded).is_err() {
-                                return Ok(());
-                            }
-                        }
-                        continue;
-                    }
+            let command = match commands.try_recv() {
+                Ok(command) => command,
+                Err(TryRecvError::Disconnected) => return Ok(()),
+                Err(TryRecvError::Empty) => match self.turn()? {
+                    Turn::Read => continue,
+                    Turn::Says(note) => match notes.send(note) {
+                        Ok(()) => continue,
+                        Err(_) => return Ok(()),
+                    },
+                    Turn::Waits => match commands.recv() {
+                        Ok(command) => command,
+                        Err(_) => return Ok(()),
+                    },
                 },
             };
-            let note = match command {
-                None => return Ok(()),
-                Some(Command::Look { now }) => {
-                    let views = self.look(now)?;
-                    if notes.send(Note::Looked(views)).is_err() {
-                        return Ok(());
-                    }
-                    match commands.recv() {
-                        Ok(Command::Close {
-                            emitted,
-                            budget_per_partition,
-                        }) => {
-                            let partitions = self.members.len() as u64;
-                            self.budget = budget_per_partition.map(|each| each * partitions);
-                            told = false;
-                            let closed = self.close(&emitted);
-                            // What could not be closed does not ask again at once.
-                            crowd = CROWD.max(2 * self.tables());
-                            Note::Closed(closed)
-                        }
-                        Ok(Command::Look { .. }) => {
-                            return Err(JobError::Failed(
-                                "asked twice without an answer between".into(),
-                            ));
-                        }
-                        Err(_) => return Ok(()),
-                    }
-                }
-                Some(Command::Close { .. }) => {
-                    return Err(JobError::Failed(
-                        "told to close without being asked first".into(),
-                    ));
-                }
+            let Command::Look { now } = command else {
+                let message = "told to close without being asked first";
+                return Err(JobError::Failed(message.into()));
             };
-            if notes.send(note).is_err() {
+            if notes.send(Note::Looked(self.look(now)?)).is_err() {
+                return Ok(());
+            }
+            let closed = match commands.recv() {
+                Ok(Command::Close {
+                    emitted,
+                    budget_per_partition,
+                }) => self.close(&emitted, budget_per_partition),
+                Ok(Command::Look { .. }) => {
+                    let message = "asked twice without an answer between";
+                    return Err(JobError::Failed(message.into()));
+                }
+                Err(_) => return Ok(()),
+            };
+            if notes.send(Note::Closed(closed)).is_err() {
                 return Ok(());
             }
         }
+    }
+
+    /// One turn: says what is to be said, or reads, or has nothing to do.
+    pub fn turn(&mut self) -> Result<Turn, JobError> {
+        let finished = self.members.values().all(Member::finished);
+        let is_full = self.passed_bytes() >= PASSED_BYTES;
+        let waits = finished || self.budget == Some(0) || is_full;
+        if is_full && !finished {
+            if self.crowd != usize::MAX {
+                // Whatever it closes, the next epoch takes the rows.
+                self.crowd = usize::MAX;
+                return Ok(Turn::Says(Note::Crowded));
+            }
+        } else if waits && !self.told {
+            self.told = true;
+            return Ok(Turn::Says(Note::Waiting { finished }));
+        }
+        if waits {
+            return Ok(Turn::Waits);
+        }
+        self.read()?;
+        if self.tables() > self.crowd {
+            // Once, until some were taken out.
+            self.crowd = usize::MAX;
+            return Ok(Turn::Says(Note::Crowded));
+        }
+        Ok(Turn::Read)
     }
 
     /// One poll, and the work on what it brought.
@@ -273,7 +308,8 @@ impl Worker {
             .sum()
     }
 
-    fn look(&mut self, now: i64) -> Result<Vec<LaneView>, JobError> {
+    /// Where its partitions stand.
+    pub fn look(&mut self, now: i64) -> Result<Vec<LaneView>, JobError> {
         let idle = self.shared.plan.source.options.idle;
         let outputs = self.shared.plan.outputs.len();
         self.members
@@ -294,7 +330,15 @@ impl Worker {
             .collect()
     }
 
-    fn close(&mut self, emitted: &[Watermark]) -> ClosedTables {
+    /// Takes out what is closed; it may read on by the new budget.
+    pub fn close(
+        &mut self,
+        emitted: &[Watermark],
+        budget_per_partition: Option<u64>,
+    ) -> ClosedTables {
+        let partitions = self.members.len() as u64;
+        self.budget = budget_per_partition.map(|each| each * partitions);
+        self.told = false;
         let mut closed = ClosedTables::default();
         for (&partition, member) in &mut self.members {
             let tables = member.lane.close(emitted).into_iter();
@@ -319,6 +363,8 @@ impl Worker {
             };
             closed.partitions.insert(partition, state);
         }
+        // What could not be closed does not ask again at once.
+        self.crowd = CROWD.max(2 * self.tables());
         closed
     }
 }
@@ -337,7 +383,7 @@ fn take(
                 member.position = member.position.max(frame.offset);
                 return Ok(());
             }
-            let now = clock();
+            let now = clock.wall();
             member.spoke = true;
             member.caught_up = false;
             // While it catches up, a frame was said when Kafka got it, not when we read it.

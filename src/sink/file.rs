@@ -3,7 +3,6 @@
 //! Plain types that every reader has had for years: text as UTF8, event times as nanoseconds
 //! without a zone, and no Arrow schema embedded beside Parquet's own.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::{Compression, ParquetOptions};
-use crate::checkpoint::durable;
+use crate::disk::Disk;
 
 /// Rows a page at most, and with that the grain in which a reader can skip.
 const PAGE_ROWS: usize = 20_000;
@@ -70,7 +69,12 @@ impl FileFormat {
 
     /// Writes the first of the [`sorted`](FileFormat::sorted) rows as one file, as many as it may have, at least
     /// one; durable but for its name.
-    pub(super) fn write(&self, path: &Path, batch: &RecordBatch) -> Result<Written, ParquetError> {
+    pub(super) fn write(
+        &self,
+        disk: &Disk,
+        path: &Path,
+        batch: &RecordBatch,
+    ) -> Result<Written, ParquetError> {
         let properties = if batch.num_rows() > PAGE_ROWS {
             &self.long
         } else {
@@ -79,7 +83,7 @@ impl FileFormat {
         let options = ArrowWriterOptions::new()
             .with_properties(properties.clone())
             .with_skip_arrow_metadata(true);
-        let file = File::create(path)?;
+        let file = disk.create(path)?;
         let mut writer =
             ArrowWriter::try_new_with_options(file, Arc::clone(&self.schema), options)?;
         // In pieces: the writer looks at the size of a row group between them, and we at the file's.
@@ -100,10 +104,10 @@ impl FileFormat {
             }
         }
         let file = writer.into_inner()?;
-        durable::sync_file(&file)?;
+        file.sync()?;
         Ok(Written {
             rows: written,
-            bytes: file.metadata()?.len(),
+            bytes: file.bytes()?,
         })
     }
 

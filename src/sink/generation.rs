@@ -14,8 +14,8 @@ use super::place::{
     check_same_file_system, directories, entries, locked, not_writable, not_written, sync_dir,
 };
 use super::{SinkError, layout, parquet as table_files};
-use crate::checkpoint::durable::{self, LockError};
 use crate::checkpoint::{FileEntry, GenerationTable, SwapTable};
+use crate::disk::{self, Disk, LockError};
 use crate::model::Epoch;
 
 /// A table that is to be computed again; no other job of its folder runs while this lives.
@@ -44,8 +44,8 @@ impl Rebuilding {
     ///
     /// # Errors
     /// [`SinkError::Foreign`] while another job writes the table; [`SinkError::NotWritable`].
-    pub fn open(table: &str, path: &Path) -> Result<Rebuilding, SinkError> {
-        let (dir, stage) = directories(path)?;
+    pub fn open(disk: &Disk, table: &str, path: &Path) -> Result<Rebuilding, SinkError> {
+        let (dir, stage) = directories(disk, path)?;
         let rebuilt = layout::rebuilt_dir(&dir)
             .filter(|rebuilt| rebuilt.to_str().is_some())
             .ok_or_else(|| {
@@ -56,7 +56,7 @@ impl Rebuilding {
         let mut locks = Vec::new();
         for path in entries(&stage)? {
             if path.extension().is_some_and(|ending| ending == "lock") {
-                let lock = durable::lock(&path).map_err(|error| match error {
+                let lock = disk.lock(&path).map_err(|error| match error {
                     LockError::Held(_) => SinkError::Foreign(format!(
                         "another job writes {} (lock {}); stop it first",
                         dir.display(),
@@ -83,12 +83,12 @@ impl Rebuilding {
 ///
 /// # Errors
 /// As [`ParquetSink::publish`](super::ParquetSink::publish).
-pub fn publish_committed(table: &Path, files: &[&FileEntry]) -> Result<(), SinkError> {
+pub fn publish_committed(disk: &Disk, table: &Path, files: &[&FileEntry]) -> Result<(), SinkError> {
     if files.is_empty() {
         return Ok(());
     }
-    let (dir, stage) = directories(table)?;
-    table_files::publish(&dir, &stage, files.iter().copied())
+    let (dir, stage) = directories(disk, table)?;
+    table_files::publish(disk, &dir, &stage, files.iter().copied())
 }
 
 /// The highest epoch in the names of the files of `dir`, whichever job wrote them.
@@ -148,7 +148,7 @@ fn first_instant(column: &ColumnChunkMetaData) -> Option<i64> {
 ///
 /// # Errors
 /// [`SinkError::Foreign`] where a folder stands that no rebuild knows of.
-pub fn create(table: &GenerationTable) -> Result<(), SinkError> {
+pub fn create(disk: &Disk, table: &GenerationTable) -> Result<(), SinkError> {
     let rebuilt = &table.rebuilt;
     if holds_files(rebuilt)? {
         return Err(SinkError::Foreign(format!(
@@ -157,7 +157,7 @@ pub fn create(table: &GenerationTable) -> Result<(), SinkError> {
             rebuilt.display()
         )));
     }
-    durable::create_dirs(rebuilt)
+    disk.create_dirs(rebuilt)
         .map_err(|error| not_writable("create directory", rebuilt, &error))?;
     check_same_file_system(&table.dir, rebuilt)?;
     // Readers that could read the table can read what takes its place. Best effort: its owner may differ.
@@ -168,10 +168,10 @@ pub fn create(table: &GenerationTable) -> Result<(), SinkError> {
 }
 
 /// Removes a new generation that is not to be, and the folders around it.
-pub fn remove(rebuilt: &Path) -> Result<(), SinkError> {
-    durable::remove_dirs(rebuilt)
+pub fn remove(disk: &Disk, rebuilt: &Path) -> Result<(), SinkError> {
+    disk.remove_dirs(rebuilt)
         .map_err(|error| not_writable("remove directory", rebuilt, &error))?;
-    tidy_up(rebuilt)
+    tidy_up(disk, rebuilt)
 }
 
 /// How the new generation of a table takes its place. `last` is the old one's last epoch.
@@ -202,7 +202,7 @@ pub fn plan(table: &GenerationTable, last: Epoch) -> Result<SwapTable, SinkError
 ///
 /// # Errors
 /// [`SinkError::Foreign`] when the folders are not those that the swap was planned for.
-pub fn take_place(table: &SwapTable) -> Result<(), SinkError> {
+pub fn take_place(disk: &Disk, table: &SwapTable) -> Result<(), SinkError> {
     let SwapTable { dir, rebuilt, .. } = table;
     if inode(dir)? != Some(table.inode) {
         if inode(rebuilt)? != Some(table.inode) {
@@ -215,70 +215,74 @@ pub fn take_place(table: &SwapTable) -> Result<(), SinkError> {
             )));
         }
         let exchanged = inode(dir)?.is_some()
-            && durable::exchange(dir, rebuilt)
+            && disk
+                .exchange(dir, rebuilt)
                 .map_err(|error| not_writable("swap in", rebuilt, &error))?;
         if !exchanged {
-            move_in(table)?;
+            move_in(disk, table)?;
         }
     }
-    sync_dir(durable::parent_of(dir))?;
-    sync_parent(rebuilt)
+    sync_dir(disk, disk::parent_of(dir))?;
+    sync_parent(disk, rebuilt)
 }
 
 /// Where two folders cannot be exchanged: the old generation goes, then the new one comes.
-fn move_in(table: &SwapTable) -> Result<(), SinkError> {
+fn move_in(disk: &Disk, table: &SwapTable) -> Result<(), SinkError> {
     let SwapTable { dir, rebuilt, .. } = table;
     if inode(dir)?.is_some() {
         tracing::warn!(
             table = %dir.display(),
             "this file system cannot exchange two folders: for a moment readers find no table"
         );
-        keep(dir, &table.kept)?;
+        keep(disk, dir, &table.kept)?;
     }
-    durable::rename(rebuilt, dir).map_err(|error| not_writable("swap in", rebuilt, &error))
+    disk.rename(rebuilt, dir)
+        .map_err(|error| not_writable("swap in", rebuilt, &error))
 }
 
-fn keep(old: &Path, kept: &Path) -> Result<(), SinkError> {
-    let parent = durable::parent_of(kept);
-    durable::create_dirs(parent)
+fn keep(disk: &Disk, old: &Path, kept: &Path) -> Result<(), SinkError> {
+    let parent = disk::parent_of(kept);
+    disk.create_dirs(parent)
         .map_err(|error| not_writable("create directory", parent, &error))?;
-    durable::rename(old, kept).map_err(|error| not_writable("move to", kept, &error))?;
-    sync_dir(parent)
+    disk.rename(old, kept)
+        .map_err(|error| not_writable("move to", kept, &error))?;
+    sync_dir(disk, parent)
 }
 
 /// The old generation goes to where it is kept; one without a file is removed. Whether there is one.
 /// Idempotent.
-pub fn put_away(table: &SwapTable) -> Result<bool, SinkError> {
+pub fn put_away(disk: &Disk, table: &SwapTable) -> Result<bool, SinkError> {
     let SwapTable { rebuilt, kept, .. } = table;
     if inode(rebuilt)?.is_some_and(|inode| inode != table.inode) {
         match holds_files(rebuilt)? {
-            true => keep(rebuilt, kept)?,
-            false => durable::remove_dirs(rebuilt)
+            true => keep(disk, rebuilt, kept)?,
+            false => disk
+                .remove_dirs(rebuilt)
                 .map_err(|error| not_writable("remove directory", rebuilt, &error))?,
         }
-        sync_parent(rebuilt)?;
+        sync_parent(disk, rebuilt)?;
     }
-    tidy_up(rebuilt)?;
+    tidy_up(disk, rebuilt)?;
     holds_files(kept)
 }
 
 /// Removes the staging folder of a generation, and what stands around it and is empty.
-fn tidy_up(rebuilt: &Path) -> Result<(), SinkError> {
+fn tidy_up(disk: &Disk, rebuilt: &Path) -> Result<(), SinkError> {
     if let Some(stage) = layout::staging_dir(rebuilt) {
-        durable::remove_dirs(&stage)
+        disk.remove_dirs(&stage)
             .map_err(|error| not_writable("remove directory", &stage, &error))?;
-        durable::remove_empty_dir(durable::parent_of(&stage));
+        disk.remove_empty_dir(disk::parent_of(&stage));
     }
-    let around = durable::parent_of(rebuilt);
-    durable::remove_empty_dir(around);
-    sync_parent(around)
+    let around = disk::parent_of(rebuilt);
+    disk.remove_empty_dir(around);
+    sync_parent(disk, around)
 }
 
 /// A parent that is gone has nothing to be made durable.
-fn sync_parent(path: &Path) -> Result<(), SinkError> {
-    let parent = durable::parent_of(path);
+fn sync_parent(disk: &Disk, path: &Path) -> Result<(), SinkError> {
+    let parent = disk::parent_of(path);
     match parent.is_dir() {
-        true => sync_dir(parent),
+        true => sync_dir(disk, parent),
         false => Ok(()),
     }
 }
@@ -340,7 +344,7 @@ mod tests {
     fn planned(folder: &Path) -> SwapTable {
         let table = table(folder);
         write(&table.dir, "old");
-        create(&table).unwrap();
+        create(&Disk::default(), &table).unwrap();
         write(&table.rebuilt, "new");
         plan(&table, Epoch(7)).unwrap()
     }
@@ -350,14 +354,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let swap = planned(folder.path());
         for _ in 0..2 {
-            take_place(&swap).unwrap();
+            take_place(&Disk::default(), &swap).unwrap();
             assert_eq!(
                 (read(&swap.dir), read(&swap.rebuilt)),
                 ("new".into(), "old".into())
             );
         }
         for _ in 0..2 {
-            assert!(put_away(&swap).unwrap());
+            assert!(put_away(&Disk::default(), &swap).unwrap());
             assert_eq!(
                 (read(&swap.dir), read(&swap.kept)),
                 ("new".into(), "old".into())
@@ -373,11 +377,11 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let swap = planned(folder.path());
             match stopped_between {
-                false => move_in(&swap).unwrap(),
-                true => keep(&swap.dir, &swap.kept).unwrap(),
+                false => move_in(&Disk::default(), &swap).unwrap(),
+                true => keep(&Disk::default(), &swap.dir, &swap.kept).unwrap(),
             }
-            take_place(&swap).unwrap();
-            assert!(put_away(&swap).unwrap());
+            take_place(&Disk::default(), &swap).unwrap();
+            assert!(put_away(&Disk::default(), &swap).unwrap());
             assert_eq!(
                 (read(&swap.dir), read(&swap.kept)),
                 ("new".into(), "old".into())
@@ -393,7 +397,7 @@ mod tests {
         write(&copy, "new");
         fs::rename(&swap.rebuilt, folder.path().join("away")).unwrap();
         fs::rename(&copy, &swap.rebuilt).unwrap();
-        let error = take_place(&swap).unwrap_err().to_string();
+        let error = take_place(&Disk::default(), &swap).unwrap_err().to_string();
         assert!(error.contains("half swapped in"), "{error}");
         assert_eq!(read(&swap.dir), "old");
     }
@@ -403,7 +407,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let table = table(folder.path());
         write(&table.rebuilt, "precious");
-        let error = create(&table).unwrap_err().to_string();
+        let error = create(&Disk::default(), &table).unwrap_err().to_string();
         assert!(error.contains("no rebuild of this job knows of"), "{error}");
         assert_eq!(read(&table.rebuilt), "precious");
     }

@@ -22,6 +22,7 @@ pub use self::console::{Console, ConsoleSink, PrintFormat};
 pub use self::layout::default_checkpoint_dir;
 pub use self::parquet::ParquetSink;
 use crate::checkpoint::FileEntry;
+use crate::disk::Disk;
 use crate::model::Epoch;
 
 /// Where the rows of one output go.
@@ -116,6 +117,8 @@ pub struct ParquetOptions {
     pub filename_prefix: Option<String>,
     /// Columns that rows are sorted by, ascending, in this order.
     pub sort_columns: Vec<usize>,
+    /// The way to the disk.
+    pub disk: Disk,
 }
 
 /// Finished rows and their event times.

@@ -18,7 +18,7 @@ use super::place::{
 };
 use super::{ParquetOptions, SinkError, SinkRows};
 use crate::checkpoint::FileEntry;
-use crate::checkpoint::durable;
+use crate::disk::{self, Disk};
 use crate::model::Epoch;
 
 /// Writes one table.
@@ -30,6 +30,7 @@ pub struct ParquetSink {
     dir: PathBuf,
     /// The staging directory.
     stage: PathBuf,
+    disk: Disk,
     /// What the names of this job's files begin with.
     stem: String,
     partitioning: Partitioning,
@@ -48,15 +49,19 @@ impl ParquetSink {
     /// job of the same name writes this table.
     pub fn open(options: ParquetOptions, schema: SchemaRef) -> Result<ParquetSink, SinkError> {
         let partitioning = Partitioning::new(&options, &schema)?;
-        let (dir, stage) = directories(&options.path)?;
+        let (dir, stage) = directories(&options.disk, &options.path)?;
         let stem = layout::file_stem(options.filename_prefix.as_deref(), &options.job);
         let lock = stage.join(format!("{stem}.lock"));
-        let lock = durable::lock(&lock).map_err(|error| locked(&dir, &lock, error))?;
+        let lock = options
+            .disk
+            .lock(&lock)
+            .map_err(|error| locked(&dir, &lock, error))?;
         Ok(ParquetSink {
             format: FileFormat::new(&options, &schema, partitioning.in_files()),
             table: options.table,
             dir,
             stage,
+            disk: options.disk,
             stem,
             partitioning,
             _lock: lock,
@@ -78,7 +83,8 @@ impl ParquetSink {
         for path in entries(&self.stage)? {
             let name = path.file_name().and_then(|name| name.to_str());
             if name.is_some_and(|name| layout::is_file_of(&self.stem, name)) {
-                durable::remove_file(&path)
+                self.disk
+                    .remove_file(&path)
                     .map_err(|error| not_writable("remove staged file", &path, &error))?;
             }
         }
@@ -102,11 +108,14 @@ impl ParquetSink {
             while rows.num_rows() > 0 {
                 let name = layout::file_name(&self.stem, epoch, files.len());
                 let path = self.stage.join(&name);
-                let written = self.format.write(&path, &rows).map_err(|error| {
-                    // Best effort: on a full disk the half file is in the way, and a restart removes it too.
-                    let _ = durable::remove_file(&path);
-                    not_written(&path, &error)
-                })?;
+                let written = self
+                    .format
+                    .write(&self.disk, &path, &rows)
+                    .map_err(|error| {
+                        // Best effort: on a full disk the half file is in the way, and a restart removes it too.
+                        let _ = self.disk.remove_file(&path);
+                        not_written(&path, &error)
+                    })?;
                 rows = rows.slice(written.rows, rows.num_rows() - written.rows);
                 files.push(FileEntry {
                     table: self.table.clone(),
@@ -122,7 +131,7 @@ impl ParquetSink {
             }
         }
         if !files.is_empty() {
-            sync_dir(&self.stage)?;
+            sync_dir(&self.disk, &self.stage)?;
         }
         Ok(files)
     }
@@ -135,12 +144,13 @@ impl ParquetSink {
     /// a file is neither staged nor published; [`SinkError::NotWritable`] when the disk refuses.
     pub fn publish(&self, files: &[FileEntry]) -> Result<(), SinkError> {
         let own = files.iter().filter(|entry| entry.table == self.table);
-        publish(&self.dir, &self.stage, own)
+        publish(&self.disk, &self.dir, &self.stage, own)
     }
 }
 
 /// Renames staged files into the table's directory, then makes the names durable. Idempotent.
 pub(super) fn publish<'a>(
+    disk: &Disk,
     table: &Path,
     stage: &Path,
     files: impl Iterator<Item = &'a FileEntry>,
@@ -149,15 +159,15 @@ pub(super) fn publish<'a>(
     for entry in files {
         let staged = inside(stage, &entry.staged)?;
         let published = inside(table, &entry.published)?;
-        let dir = durable::parent_of(&published);
+        let dir = disk::parent_of(&published);
         if needs_rename(entry, &staged, &published)? {
-            durable::create_dirs(dir)
+            disk.create_dirs(dir)
                 .map_err(|error| not_writable("create directory", dir, &error))?;
-            durable::rename(&staged, &published)
+            disk.rename(&staged, &published)
                 .map_err(|error| not_writable("publish", &published, &error))?;
         }
         // Also when it was there: the process may have ended between the rename and the fsync.
         changed.insert(dir.to_path_buf());
     }
-    changed.iter().try_for_each(|dir| sync_dir(dir))
+    changed.iter().try_for_each(|dir| sync_dir(disk, dir))
 }

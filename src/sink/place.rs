@@ -10,12 +10,13 @@ use parquet::errors::ParquetError;
 
 use super::{SinkError, layout};
 use crate::checkpoint::FileEntry;
-use crate::checkpoint::durable::{self, LockError};
+use crate::disk::{self, Disk, LockError};
 
 /// The table's directory and its staging directory, both there and writable.
-pub(super) fn directories(table: &Path) -> Result<(PathBuf, PathBuf), SinkError> {
+pub(super) fn directories(disk: &Disk, table: &Path) -> Result<(PathBuf, PathBuf), SinkError> {
     let prepare = |dir: &Path| {
-        durable::create_dirs(dir).map_err(|error| not_writable("create directory", dir, &error))?;
+        disk.create_dirs(dir)
+            .map_err(|error| not_writable("create directory", dir, &error))?;
         check_writable(dir).map_err(|error| not_writable("write into", dir, &error))
     };
     prepare(table)?;
@@ -136,8 +137,9 @@ pub(super) fn inside(dir: &Path, relative: &str) -> Result<PathBuf, SinkError> {
     })
 }
 
-pub(super) fn sync_dir(dir: &Path) -> Result<(), SinkError> {
-    durable::sync_dir(dir).map_err(|error| not_writable("fsync", dir, &error))
+pub(super) fn sync_dir(disk: &Disk, dir: &Path) -> Result<(), SinkError> {
+    disk.sync_dir(dir)
+        .map_err(|error| not_writable("fsync", dir, &error))
 }
 
 pub(super) fn locked(table: &Path, lock: &Path, error: LockError) -> SinkError {
@@ -159,7 +161,7 @@ pub(super) fn not_writable(doing: &str, path: &Path, error: &io::Error) -> SinkE
     SinkError::NotWritable(format!(
         "cannot {doing} {}: {error}; {}",
         path.display(),
-        durable::advice(error)
+        disk::advice(error)
     ))
 }
 

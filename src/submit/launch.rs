@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use crate::config::ingest::{IngestOptions, StartingOffsets, Trigger};
 use crate::config::kafka::KafkaProperties;
-use crate::job::{self, JobError, JobSpec, MICRO_BATCH_FRAMES, ProgressReport, StartAt, Summary};
+use crate::disk::Disk;
+use crate::job::{
+    self, Clock, JobError, JobSpec, MICRO_BATCH_FRAMES, ProgressReport, StartAt, Summary,
+};
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::Exit;
 use crate::query::JobPlan;
@@ -122,7 +125,9 @@ pub fn launch(
         fail_on_data_loss: options.fail_on_data_loss,
         max_future_skew: options.max_future_skew,
         stop: Arc::clone(stop),
-        clock: Arc::new(job::wall_clock),
+        clock: Clock::system(),
+        disk: Disk::default(),
+        in_turns: false,
         metrics: metrics.clone(),
     };
     if !options.rebuild {

@@ -13,7 +13,8 @@ use super::output::{self, Place};
 use super::regime::Regime;
 use super::rows::Rows;
 use crate::config::ingest::DEFAULT_MAX_FUTURE_SKEW;
-use crate::job::{self, Console, JobSpec, ProgressReport, StartAt, Summary};
+use crate::disk::Disk;
+use crate::job::{self, Clock, Console, JobSpec, ProgressReport, StartAt, Summary};
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::{NANOS_PER_SECOND, Partition};
 use crate::query::sql::{Diagnostics, SqlFile};
@@ -185,7 +186,9 @@ impl<'a> Runnable<'a> {
             fail_on_data_loss: true,
             max_future_skew: DEFAULT_MAX_FUTURE_SKEW,
             stop: Arc::clone(&stop),
-            clock: Arc::new(move || now),
+            clock: Clock::showing(move || now),
+            disk: Disk::default(),
+            in_turns: false,
             metrics: IngestMetrics::default(),
         };
         let frames = self.case.frames.len() as u64;

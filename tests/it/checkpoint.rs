@@ -7,6 +7,7 @@ use std::path::Path;
 use stockpulse::checkpoint::{
     Checkpoint, CheckpointError, CheckpointStore, Emitted, PartitionState, ReplayPoint,
 };
+use stockpulse::disk::Disk;
 use stockpulse::model::{Counts, Epoch, Watermark};
 use tempfile::TempDir;
 
@@ -46,7 +47,7 @@ fn names(dir: &Path) -> Vec<String> {
 /// A directory with the commits 1 to `epochs`.
 fn committed(epochs: u64) -> TempDir {
     let dir = TempDir::new().unwrap();
-    let mut store = CheckpointStore::open(dir.path()).unwrap();
+    let mut store = CheckpointStore::open(dir.path(), &Disk::default()).unwrap();
     for epoch in 1..=epochs {
         store.commit(&checkpoint(epoch)).unwrap();
     }
@@ -54,7 +55,7 @@ fn committed(epochs: u64) -> TempDir {
 }
 
 fn load_error(dir: &Path) -> String {
-    match CheckpointStore::open(dir).unwrap().load() {
+    match CheckpointStore::open(dir, &Disk::default()).unwrap().load() {
         Err(CheckpointError::Damaged(message)) => message,
         other => panic!("expected a refusal, found {other:?}"),
     }
@@ -64,7 +65,7 @@ fn load_error(dir: &Path) -> String {
 fn the_newest_is_loaded_and_the_one_before_it_kept() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("data/_checkpoints/ohlc");
-    let mut store = CheckpointStore::open(&path).unwrap();
+    let mut store = CheckpointStore::open(&path, &Disk::default()).unwrap();
     assert_eq!(store.load().unwrap(), None);
     for epoch in 1..=12 {
         store.commit(&checkpoint(epoch)).unwrap();
@@ -79,7 +80,7 @@ fn the_newest_is_loaded_and_the_one_before_it_kept() {
             "lock"
         ]
     );
-    let mut store = CheckpointStore::open(&path).unwrap();
+    let mut store = CheckpointStore::open(&path, &Disk::default()).unwrap();
     assert_eq!(store.load().unwrap(), Some(checkpoint(12)));
     store.commit(&checkpoint(13)).unwrap();
     assert_eq!(names(&path)[0], "checkpoint-000000012.json");
@@ -90,7 +91,7 @@ fn a_half_written_temp_file_is_removed_and_foreign_files_are_left_alone() {
     let dir = committed(2);
     fs::write(dir.path().join("checkpoint.tmp"), r#"{"version":1,"cr"#).unwrap();
     fs::write(dir.path().join("checkpoint-7.json"), "mine").unwrap();
-    let store = CheckpointStore::open(dir.path()).unwrap();
+    let store = CheckpointStore::open(dir.path(), &Disk::default()).unwrap();
     assert_eq!(store.load().unwrap(), Some(checkpoint(2)));
     assert!(!names(dir.path()).contains(&"checkpoint.tmp".to_owned()));
     assert!(names(dir.path()).contains(&"checkpoint-7.json".to_owned()));
@@ -101,7 +102,7 @@ fn more_leftovers_than_two_are_removed_by_the_next_commit() {
     let dir = committed(4);
     let old = dir.path().join("checkpoint-000000002.json");
     fs::copy(dir.path().join("checkpoint-000000003.json"), &old).unwrap();
-    let mut store = CheckpointStore::open(dir.path()).unwrap();
+    let mut store = CheckpointStore::open(dir.path(), &Disk::default()).unwrap();
     store.commit(&checkpoint(5)).unwrap();
     assert_eq!(
         names(dir.path()),
@@ -151,15 +152,16 @@ fn a_document_under_another_epochs_name_is_refused() {
 #[test]
 fn a_second_job_is_refused_until_the_first_ends() {
     let dir = TempDir::new().unwrap();
-    let first = CheckpointStore::open(dir.path()).unwrap();
-    let Err(CheckpointError::Locked(message)) = CheckpointStore::open(dir.path()) else {
+    let first = CheckpointStore::open(dir.path(), &Disk::default()).unwrap();
+    let Err(CheckpointError::Locked(message)) = CheckpointStore::open(dir.path(), &Disk::default())
+    else {
         panic!("the second job was let in");
     };
     let pid = std::process::id();
     assert!(message.contains(&format!("process {pid}:")), "{message}");
     assert!(message.contains(dir.path().to_str().unwrap()), "{message}");
     drop(first);
-    CheckpointStore::open(dir.path()).unwrap();
+    CheckpointStore::open(dir.path(), &Disk::default()).unwrap();
 }
 
 #[test]
@@ -167,7 +169,9 @@ fn a_directory_that_cannot_be_made_is_named() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    let Err(CheckpointError::Io(message)) = CheckpointStore::open(&file.join("checkpoints")) else {
+    let Err(CheckpointError::Io(message)) =
+        CheckpointStore::open(&file.join("checkpoints"), &Disk::default())
+    else {
         panic!("a directory below a file");
     };
     assert!(message.contains(file.to_str().unwrap()), "{message}");

@@ -14,6 +14,7 @@ use arrow::util::pretty::pretty_format_batches;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use expect_test::{Expect, expect};
 use stockpulse::checkpoint::FileEntry;
+use stockpulse::disk::Disk;
 use stockpulse::model::Epoch;
 use stockpulse::sink::{Compression, ParquetOptions, ParquetSink, RowTimes, SinkError, SinkRows};
 use tempfile::TempDir;
@@ -82,6 +83,7 @@ impl Table {
             row_group_bytes: None,
             filename_prefix: None,
             sort_columns: vec![0, 1],
+            disk: Disk::default(),
         }
     }
 

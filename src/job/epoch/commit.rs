@@ -2,7 +2,7 @@
 //! looked at is printed at once.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Coordinator;
 use crate::checkpoint::{Checkpoint, Emitted, FileEntry};
@@ -29,7 +29,7 @@ impl Coordinator<'_> {
     /// Stages, commits and publishes what waits, if it is time. What is committed always has every
     /// closed window, since the checkpoint says that they were emitted.
     pub(super) fn commit(&mut self, topic: &dyn Topic, last: bool) -> Result<(), JobError> {
-        self.triggered_at = Instant::now();
+        self.triggered_at = self.clock.steady();
         self.show()?;
         if self.store.is_none() {
             return Ok(());
@@ -100,18 +100,19 @@ impl Coordinator<'_> {
     fn wait_is_over(&self, options: &FilesystemSinkOptions) -> bool {
         let interval = options.rolling_interval.unwrap_or_default();
         let inactivity = options.rolling_inactivity;
-        self.closed_at.is_none_or(|at| at.elapsed() >= interval)
-            || inactivity.is_some_and(|wait| self.pending_since.elapsed() >= wait)
+        self.closed_at
+            .is_none_or(|at| self.clock.since(at) >= interval)
+            || inactivity.is_some_and(|wait| self.clock.since(self.pending_since) >= wait)
     }
 
     /// Without rows: after a while, and at the end, if anything is new.
     fn worth_a_commit(&self, last: bool) -> bool {
         let (partitions, emitted) = match &self.committed {
-            None => return last || self.committed_at.elapsed() >= IDLE_COMMIT,
+            None => return last || self.clock.since(self.committed_at) >= IDLE_COMMIT,
             Some(committed) => (&committed.partitions, &committed.emitted),
         };
         let is_new = *partitions != self.partitions || *emitted != self.emitted_by_table();
-        is_new && (last || self.committed_at.elapsed() >= IDLE_COMMIT)
+        is_new && (last || self.clock.since(self.committed_at) >= IDLE_COMMIT)
     }
 
     /// What is remembered: nothing of a bare SELECT.
@@ -159,7 +160,7 @@ impl Coordinator<'_> {
         self.summary.rows += rows;
         self.summary.files += files.len();
         self.committed = Some(checkpoint);
-        self.committed_at = Instant::now();
+        self.committed_at = self.clock.steady();
         Ok(())
     }
 }

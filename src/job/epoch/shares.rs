@@ -23,7 +23,7 @@ impl Coordinator<'_> {
         for (at, (&partition, &start)) in starts.iter().enumerate() {
             shares[at % count].insert(partition, start);
         }
-        let now = (self.clock)();
+        let now = self.clock.wall();
         shares
             .into_iter()
             .map(|share| {
@@ -47,15 +47,14 @@ impl Coordinator<'_> {
                     };
                     Ok((partition, member))
                 });
-                Ok(Worker {
-                    members: members.collect::<Result<_, JobError>>()?,
-                    source: topic.open(&offsets)?,
-                    shared: Arc::clone(&self.shared),
-                    clock: Arc::clone(&self.clock),
-                    budget: self
-                        .budget_per_partition(starts.len())
-                        .map(|each| each * offsets.0.len() as u64),
-                })
+                let members = members.collect::<Result<_, JobError>>()?;
+                Ok(Worker::new(
+                    topic.open(&offsets)?,
+                    members,
+                    Arc::clone(&self.shared),
+                    self.clock.clone(),
+                    self.budget_per_partition(starts.len()),
+                ))
             })
             .collect()
     }

@@ -16,6 +16,7 @@ use super::{Console, JobError, JobSpec, ProgressReport, StartAt, Summary};
 use crate::checkpoint::{
     Checkpoint, CheckpointError, CheckpointStore, FileEntry, Generation, GenerationTable, Swap,
 };
+use crate::disk::Disk;
 use crate::model::{Counts, Epoch, Partition};
 use crate::query::{Output, SinkOptions, path_of};
 use crate::sink::SinkError;
@@ -58,7 +59,7 @@ pub fn rebuild(
             "--rebuild: the SQL writes no table of files, so there is nothing to compute again";
         return Err(JobError::Usage(why.to_string()));
     };
-    let mut store = CheckpointStore::open(&dir)?;
+    let mut store = CheckpointStore::open(&dir, &spec.disk)?;
     if let Some((checkpoint, rebuild)) = finish(&mut store, on_progress)?
         && checkpoint.query == spec.plan.meaning
     {
@@ -66,10 +67,10 @@ pub fn rebuild(
     }
     let old = old_checkpoint(&store)?;
     if let Some(old) = &old {
-        publish_old(old)?;
+        publish_old(&spec.disk, old)?;
     }
     let tables = (written.iter())
-        .map(|(table, path)| Rebuilding::open(table, path))
+        .map(|(table, path)| Rebuilding::open(&spec.disk, table, path))
         .collect::<Result<Vec<_>, SinkError>>()?;
     let folders: Vec<GenerationTable> = tables.iter().map(|table| table.folders.clone()).collect();
     let bounds = topic.bounds()?;
@@ -118,7 +119,7 @@ pub fn rebuild(
         discard(&store, &folders)?;
         return Err(lost);
     }
-    let rebuilt = CheckpointStore::open(&store.rebuild_dir())?.load()?;
+    let rebuilt = CheckpointStore::open(&store.rebuild_dir(), store.disk())?.load()?;
     let Some(checkpoint) = rebuilt else {
         return Err(JobError::Failed(
             "the rebuild has left no checkpoint".to_string(),
@@ -158,7 +159,7 @@ fn old_checkpoint(store: &CheckpointStore) -> Result<Option<Checkpoint>, JobErro
 
 /// What the last commit could not publish is part of the old generation, wherever its tables were. One
 /// that was changed by hand is no reason not to compute it again.
-fn publish_old(old: &Checkpoint) -> Result<(), JobError> {
+fn publish_old(disk: &Disk, old: &Checkpoint) -> Result<(), JobError> {
     let mut by_table: BTreeMap<&str, Vec<&FileEntry>> = BTreeMap::new();
     for file in &old.files {
         by_table.entry(&file.table).or_default().push(file);
@@ -167,7 +168,7 @@ fn publish_old(old: &Checkpoint) -> Result<(), JobError> {
         let Some(path) = path_of(&old.query, table) else {
             continue;
         };
-        match generation::publish_committed(Path::new(path), &files) {
+        match generation::publish_committed(disk, Path::new(path), &files) {
             Err(SinkError::Foreign(why)) => tracing::warn!("the rebuild goes on: {why}"),
             published => published?,
         }
@@ -186,7 +187,7 @@ fn unfinished(
     let Some(begun) = store.generation()? else {
         return Ok(None);
     };
-    let checkpoint = CheckpointStore::open(&store.rebuild_dir())?.load()?;
+    let checkpoint = CheckpointStore::open(&store.rebuild_dir(), store.disk())?.load()?;
     let goes_on = checkpoint.filter(|checkpoint| {
         checkpoint.query == spec.plan.meaning
             && checkpoint.job == spec.name
@@ -237,7 +238,9 @@ fn begin(
         after,
         tables: folders.to_vec(),
     })?;
-    folders.iter().try_for_each(generation::create)?;
+    folders
+        .iter()
+        .try_for_each(|folder| generation::create(store.disk(), folder))?;
     // It has read nothing, so every partition is one that was added since: read from its beginning.
     let nothing = Checkpoint {
         job: spec.name.clone(),
@@ -250,7 +253,7 @@ fn begin(
         counts: Counts::default(),
         query: spec.plan.meaning.clone(),
     };
-    CheckpointStore::open(&store.rebuild_dir())?.commit(&nothing)?;
+    CheckpointStore::open(&store.rebuild_dir(), store.disk())?.commit(&nothing)?;
     tracing::info!(
         "rebuild: everything that topic {topic} holds is computed again, into {}; readers go on with {}",
         paths(folders.iter().map(|folder| folder.rebuilt.as_path())),
@@ -273,7 +276,7 @@ fn is_retained(checkpoint: &Checkpoint, bounds: &BTreeMap<Partition, Bounds>) ->
 fn discard(store: &CheckpointStore, tables: &[GenerationTable]) -> Result<(), JobError> {
     store.void_rebuild()?;
     for table in tables {
-        generation::remove(&table.rebuilt)?;
+        generation::remove(store.disk(), &table.rebuilt)?;
     }
     Ok(store.end_rebuild()?)
 }

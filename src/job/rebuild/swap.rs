@@ -22,7 +22,7 @@ pub fn finish(
     let mut next_step = || on_progress(&report);
     for table in &swap.tables {
         next_step();
-        generation::take_place(table)?;
+        generation::take_place(store.disk(), table)?;
     }
     next_step();
     if store
@@ -37,7 +37,7 @@ pub fn finish(
         let survey = generation::survey(&table.dir)?;
         rows += survey.rows;
         let since = super::history::since(survey.oldest);
-        let before = match generation::put_away(table)? {
+        let before = match generation::put_away(store.disk(), table)? {
             true => {
                 kept.push(table.kept.clone());
                 format!(

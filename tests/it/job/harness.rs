@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
+use stockpulse::disk::Disk;
 use stockpulse::job::{
-    JobError, JobSpec, MICRO_BATCH_FRAMES, ProgressReport, StartAt, Summary, wall_clock,
+    Clock, JobError, JobSpec, MICRO_BATCH_FRAMES, ProgressReport, StartAt, Summary, wall_clock,
 };
 use stockpulse::metrics::ingest::IngestMetrics;
 use stockpulse::query::JobPlan;
@@ -94,7 +95,9 @@ impl Bench {
             fail_on_data_loss: true,
             max_future_skew: Duration::from_secs(600),
             stop: Arc::new(AtomicBool::new(false)),
-            clock: Arc::new(clock),
+            clock: Clock::showing(clock),
+            disk: Disk::default(),
+            in_turns: false,
             metrics: IngestMetrics::default(),
         })
     }

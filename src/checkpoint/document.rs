@@ -76,7 +76,7 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::checkpoint::{Checkpoint, FileEntry, PartitionState, ReplayPoint};
+    use crate::checkpoint::{Checkpoint, FileEntry, LastFrame, PartitionState, ReplayPoint};
     use crate::model::{Counts, Epoch, Watermark};
 
     fn checkpoint() -> Checkpoint {
@@ -84,6 +84,11 @@ mod tests {
             next,
             watermark: Watermark(watermark),
             replay,
+            last: (next > 0).then_some(LastFrame {
+                offset: next - 1,
+                timestamp_ms: Some(1_569_888_060_123),
+                bytes: Some(80),
+            }),
         };
         let replay = |offset, watermark| ReplayPoint {
             offset,

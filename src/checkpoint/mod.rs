@@ -29,6 +29,21 @@ pub struct PartitionState {
     pub watermark: Watermark,
     /// Where reading must start again so that every open window is rebuilt.
     pub replay: ReplayPoint,
+    /// The last frame before `next`, by which a topic that was deleted and created again is told from the one
+    /// that was read; `None`: none was read, or a version of before did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<LastFrame>,
+}
+
+/// What a frame is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastFrame {
+    /// Its offset.
+    pub offset: i64,
+    /// Kafka's timestamp, milliseconds since 1970 UTC.
+    pub timestamp_ms: Option<i64>,
+    /// Bytes of its payload; `None`: it has none.
+    pub bytes: Option<u64>,
 }
 
 /// An offset, and the partition's watermark just before it.

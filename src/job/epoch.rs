@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use super::crew::{Crew, Heard};
 use super::lane::{LaneStart, Shared};
+use super::start::{self, Beginning};
 use super::worker::ClosedTables;
-use super::{Clock, JobError, JobSpec, ProgressReport, Summary, start};
+use super::{Clock, JobError, JobSpec, ProgressReport, Summary};
 use crate::checkpoint::{Checkpoint, CheckpointStore, PartitionState};
 use crate::model::{Counts, Partition, Watermark, Window};
 use crate::query::{Table, Tasks};
@@ -21,6 +22,8 @@ use crate::window::closing_watermark;
 
 /// How often the stop flag is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often a topic is asked whether it has got more partitions.
+const COUNT_EVERY: Duration = Duration::from_secs(30);
 
 /// Runs epochs over the workers.
 pub struct Coordinator<'a> {
@@ -28,6 +31,7 @@ pub struct Coordinator<'a> {
     bounded: bool,
     trigger: Duration,
     budget: Option<u64>,
+    beginning: Beginning,
     threads: usize,
     in_turns: bool,
     stop: Arc<std::sync::atomic::AtomicBool>,
@@ -61,6 +65,8 @@ pub struct Coordinator<'a> {
     tasks: Tasks,
     /// When the last epoch was due.
     triggered_at: Duration,
+    /// When the topic was asked for its partitions.
+    counted_at: Duration,
 }
 
 /// What the coordinator's waiting ended for.
@@ -70,6 +76,8 @@ enum Due {
     Close,
     /// A commit, if anything is new.
     Epoch,
+    /// A commit, after which the partitions are shared out anew: the topic has got more.
+    Repartition,
     /// The last commit.
     Last,
 }
@@ -104,6 +112,10 @@ impl<'a> Coordinator<'a> {
             bounded: spec.bounded,
             trigger: spec.trigger,
             budget: spec.max_offsets_per_trigger,
+            beginning: Beginning {
+                start: spec.start,
+                fail_on_data_loss: spec.fail_on_data_loss,
+            },
             threads: spec.threads,
             in_turns: spec.in_turns,
             stop: spec.stop,
@@ -115,6 +127,7 @@ impl<'a> Coordinator<'a> {
                 max_future_skew: skew,
                 micro_batch_frames: spec.micro_batch_frames.max(1),
                 bad_data_fails,
+                fail_on_data_loss: spec.fail_on_data_loss,
             }),
             store,
             pending: sinks.iter().map(|_| Vec::new()).collect(),
@@ -122,6 +135,7 @@ impl<'a> Coordinator<'a> {
             pending_bytes: 0,
             tasks,
             triggered_at: now,
+            counted_at: now,
             sinks,
             committed: checkpoint,
             committed_at: now,
@@ -142,11 +156,31 @@ impl<'a> Coordinator<'a> {
     pub fn run(
         mut self,
         topic: &dyn Topic,
+        mut bounds: BTreeMap<Partition, Bounds>,
+        on_progress: &mut dyn FnMut(&ProgressReport),
+    ) -> Result<Summary, JobError> {
+        loop {
+            let checkpoint = self.committed.as_ref();
+            let starts = start::starts(&self.beginning, topic.name(), checkpoint, &bounds)?;
+            self.since = start::since(checkpoint, &starts);
+            let done = self.run_over(topic, &bounds, &starts, on_progress)?;
+            if done == Due::Last {
+                self.summary.counts = self.counts;
+                return Ok(self.summary);
+            }
+            // State is a cache of Kafka: the workers begin anew from the commit, with the new partitions.
+            bounds = topic.bounds()?;
+        }
+    }
+
+    /// Runs epochs over the partitions of `bounds`, until the end or until there are more.
+    fn run_over(
+        &mut self,
+        topic: &dyn Topic,
         bounds: &BTreeMap<Partition, Bounds>,
         starts: &BTreeMap<Partition, LaneStart>,
         on_progress: &mut dyn FnMut(&ProgressReport),
-    ) -> Result<Summary, JobError> {
-        self.since = super::start::since(self.committed.as_ref(), starts);
+    ) -> Result<Due, JobError> {
         let workers = self.workers(topic, bounds, starts)?;
         let offsets_total = self.bounded.then(|| {
             let left = starts
@@ -160,17 +194,20 @@ impl<'a> Coordinator<'a> {
                 false => Crew::start(scope, workers),
             };
             loop {
-                let due = self.wait(&mut crew)?;
+                let due = match self.wait(&mut crew)? {
+                    Due::Epoch if self.has_grown(topic, bounds.len()) => Due::Repartition,
+                    due => due,
+                };
                 let taken = self.take(&mut crew)?;
                 let (watermark, windows) = self.close(taken)?;
                 if due == Due::Close && !self.is_full() {
                     continue;
                 }
-                let last = due == Due::Last;
+                let last = matches!(due, Due::Last | Due::Repartition);
                 match self.commit(topic, last) {
                     Err(JobError::ReaderGone) => {
                         tracing::info!("nobody reads what is printed any more, so the job ends");
-                        return Ok(self.ended());
+                        return Ok(Due::Last);
                     }
                     committed => committed?,
                 }
@@ -180,15 +217,28 @@ impl<'a> Coordinator<'a> {
                     ..report
                 });
                 if last {
-                    return Ok(self.ended());
+                    return Ok(due);
                 }
             }
         })
     }
 
-    fn ended(mut self) -> Summary {
-        self.summary.counts = self.counts;
-        self.summary
+    /// Whether the topic has got more partitions than the `known` ones; asked now and then. A bounded run
+    /// reads what was there at its start, and one that commits nothing could not go on.
+    fn has_grown(&mut self, topic: &dyn Topic, known: usize) -> bool {
+        if self.bounded || self.store.is_none() || self.clock.since(self.counted_at) < COUNT_EVERY {
+            return false;
+        }
+        self.counted_at = self.clock.steady();
+        let has_grown = topic.partition_count().is_some_and(|now| now > known);
+        if has_grown {
+            tracing::info!(
+                topic = topic.name(),
+                known,
+                "the topic has got more partitions"
+            );
+        }
+        has_grown
     }
 
     fn budget_per_partition(&self, partitions: usize) -> Option<u64> {

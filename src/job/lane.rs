@@ -3,6 +3,7 @@
 //! Invariant: what a lane holds is a function of its partition's frames, never of where its
 //! micro-batches were cut.
 
+mod begin;
 mod frames;
 mod shares;
 
@@ -13,9 +14,13 @@ use arrow::array::{Array, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{filter, filter_record_batch, take_record_batch};
 use arrow::datatypes::SchemaRef;
 
+use self::begin::Identity;
+pub use self::begin::LaneStart;
 use self::frames::Frame;
 use self::shares::Placing;
 use super::JobError;
+use super::start::GO_ON_WITHOUT;
+use crate::checkpoint::LastFrame;
 use crate::decode::{Decoder, Format};
 use crate::model::{Counts, FrameRef, Partition, Reject, RejectReason, Watermark, Window};
 use crate::query::{JobPlan, Output, Table, Tally, Ticks};
@@ -40,19 +45,8 @@ pub struct Shared {
     pub micro_batch_frames: usize,
     /// Whether a reject ends the job.
     pub bad_data_fails: bool,
-}
-
-/// Where a lane begins.
-#[derive(Debug, Clone, Copy)]
-pub struct LaneStart {
-    /// First offset to read.
-    pub offset: i64,
-    /// The watermark before it.
-    pub watermark: Watermark,
-    /// How far an earlier run has come; frames before this were counted by it.
-    pub counted_from: i64,
-    /// The watermark there.
-    pub counted_watermark: Watermark,
+    /// Whether the job ends when the topic is no longer the one that was read.
+    pub fail_on_data_loss: bool,
 }
 
 /// One topic partition.
@@ -69,6 +63,9 @@ pub struct Lane {
     ahead: i64,
     counted_from: i64,
     counted_watermark: Watermark,
+    /// First offset that is worked through.
+    begin: i64,
+    identity: Identity,
     sequence: i64,
     counts: Counts,
     /// Rows of queries without windows that no epoch has taken yet.
@@ -105,6 +102,8 @@ impl Lane {
             ahead: start.offset,
             counted_from: start.counted_from,
             counted_watermark: start.counted_watermark,
+            begin: start.offset,
+            identity: Identity::new(start.last),
             sequence: 0,
             counts: Counts::default(),
             passed: Vec::new(),
@@ -127,6 +126,11 @@ impl Lane {
             self.progress.next().max(self.counted_from),
             self.progress.watermark().max(self.counted_watermark),
         )
+    }
+
+    /// The last frame that was read by any run.
+    pub fn last_frame(&self) -> Option<LastFrame> {
+        self.identity.last()
     }
 
     /// What became of the ticks since the last call.
@@ -161,6 +165,10 @@ impl Lane {
 
     /// Takes one frame; a full micro-batch is worked through at once.
     pub fn push(&mut self, frame: &FrameRef<'_>) -> Result<(), JobError> {
+        self.recognise(frame)?;
+        if frame.offset < self.begin {
+            return Ok(());
+        }
         // A micro-batch never straddles the offset that counting begins at.
         let waits_uncounted = |first: &Frame| !self.counting(first.offset);
         let straddles =
@@ -176,6 +184,23 @@ impl Lane {
             self.frames.push(Frame::new(frame, self.uses_key));
         }
         self.ahead = frame.offset + 1;
+        Ok(())
+    }
+
+    /// Checks that the topic is the one that was read before.
+    fn recognise(&mut self, frame: &FrameRef<'_>) -> Result<(), JobError> {
+        if self.identity.check(frame, self.counting(frame.offset)) {
+            return Ok(());
+        }
+        let lost = format!(
+            "topic {}, partition {}: the message at offset {} is not the one that was read before, so the topic \
+             was deleted and created again",
+            self.shared.plan.source.options.topic, self.partition, frame.offset
+        );
+        if self.shared.fail_on_data_loss {
+            return Err(JobError::DataLoss(format!("{lost}. {GO_ON_WITHOUT}")));
+        }
+        tracing::warn!("{lost}; going on with what it holds from there");
         Ok(())
     }
 

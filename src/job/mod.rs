@@ -143,11 +143,9 @@ pub fn run(
     if checkpoint.is_none() && spec.start == StartAt::Group {
         spec.start = start::of_group(topic, &bounds)?;
     }
-    let starts = start::starts(&spec, topic.name(), checkpoint.as_ref(), &bounds)?;
     epoch::Coordinator::new(spec, store.as_mut(), sinks, checkpoint, tasks).run(
         topic,
-        &bounds,
-        &starts,
+        bounds,
         on_progress,
     )
 }

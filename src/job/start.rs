@@ -19,6 +19,18 @@ use crate::source::{Bounds, Topic};
 /// The end of a sentence that begins with `--rebuild`.
 const REBUILD_DOES: &str = "everything that Kafka retains is computed again by this SQL beside the table, then takes its place; what was there is kept aside";
 
+/// What can be done about offsets that are gone.
+pub const GO_ON_WITHOUT: &str = "Go on without it by --conf spark.stockpulse.failOnDataLoss=false, or start over with another checkpoint location and table path";
+
+/// Where a job begins without a checkpoint, and what it does when the topic has lost what it needs.
+#[derive(Debug, Clone)]
+pub struct Beginning {
+    /// Without a checkpoint.
+    pub start: StartAt,
+    /// Refuse when needed offsets are gone.
+    pub fail_on_data_loss: bool,
+}
+
 /// Refuses a checkpoint of another query; says what an edited one does.
 pub fn check_meaning(spec: &JobSpec, checkpoint: &Checkpoint) -> Result<(), JobError> {
     match compare(&checkpoint.query, &spec.plan.meaning) {
@@ -53,7 +65,7 @@ fn leave(disk: &Disk, table: &str, checkpoint: &Checkpoint) -> Result<(), JobErr
 
 /// Where each partition's reading starts.
 pub fn starts(
-    spec: &JobSpec,
+    beginning: &Beginning,
     topic: &str,
     checkpoint: Option<&Checkpoint>,
     bounds: &BTreeMap<Partition, Bounds>,
@@ -68,10 +80,11 @@ pub fn starts(
                 watermark: state.replay.watermark,
                 counted_from: state.next,
                 counted_watermark: state.watermark,
+                last: state.last.filter(|last| last.offset >= bounds.low),
             },
             // A partition that was added since the checkpoint is read from its beginning.
             None if checkpoint.is_some() => fresh(bounds.low),
-            None => fresh(first_offset(spec, partition, *bounds)?),
+            None => fresh(first_offset(&beginning.start, partition, *bounds)?),
         };
         let lost = match start.offset {
             offset if offset < bounds.low => Some(format!(
@@ -88,10 +101,7 @@ pub fn starts(
             None => start,
             Some(lost) => {
                 gone.push(lost);
-                LaneStart {
-                    offset: bounds.low,
-                    ..fresh(bounds.low)
-                }
+                without(start, *bounds)
             }
         };
         starts.insert(partition, start);
@@ -106,9 +116,9 @@ pub fn starts(
         return Ok(starts);
     }
     let gone = gone.join("; ");
-    if spec.fail_on_data_loss {
+    if beginning.fail_on_data_loss {
         return Err(JobError::DataLoss(format!(
-            "topic {topic} no longer holds what the job needs: {gone}. Go on without it by --conf spark.stockpulse.failOnDataLoss=false, or start over with another checkpoint location and table path"
+            "topic {topic} no longer holds what the job needs: {gone}. {GO_ON_WITHOUT}"
         )));
     }
     tracing::warn!("topic {topic} no longer holds what the job needs, going on without it: {gone}");
@@ -130,12 +140,30 @@ pub fn since(
     since
 }
 
+/// Where a partition goes on that has lost offsets: with what is left, and what was counted before is not
+/// counted again. One that ends before them is another partition of the same name.
+fn without(start: LaneStart, bounds: Bounds) -> LaneStart {
+    match start.counted_from > bounds.high {
+        true => fresh(bounds.low),
+        false => LaneStart {
+            offset: bounds.low,
+            watermark: match start.counted_from <= bounds.low {
+                true => start.counted_watermark,
+                false => start.watermark,
+            },
+            counted_from: start.counted_from.max(bounds.low),
+            ..start
+        },
+    }
+}
+
 fn fresh(offset: i64) -> LaneStart {
     LaneStart {
         offset,
         watermark: Watermark::NONE,
         counted_from: offset,
         counted_watermark: Watermark::NONE,
+        last: None,
     }
 }
 
@@ -152,8 +180,8 @@ pub fn of_group(
     Ok(StartAt::Offsets(offsets.collect()))
 }
 
-fn first_offset(spec: &JobSpec, partition: Partition, bounds: Bounds) -> Result<i64, JobError> {
-    match &spec.start {
+fn first_offset(start: &StartAt, partition: Partition, bounds: Bounds) -> Result<i64, JobError> {
+    match start {
         StartAt::Earliest => Ok(bounds.low),
         StartAt::Latest => Ok(bounds.high),
         // Resolved before; without a known offset it is where the topic begins.
@@ -244,6 +272,9 @@ fn open_files(
         sort_columns: output.sort_columns.clone(),
         disk: spec.disk.clone(),
     };
+    if checkpoint.is_some_and(|checkpoint| checkpoint.emitted.contains_key(&output.table)) {
+        ParquetSink::check_there(&sink.path)?;
+    }
     let opened = ParquetSink::open(options, Arc::clone(&output.schema))?;
     if checkpoint.is_none() && opened.has_published()? {
         return Err(JobError::Mismatch(format!(

@@ -360,6 +360,7 @@ impl Worker {
                     offset: replay.offset,
                     watermark: replay.watermark,
                 },
+                last: member.lane.last_frame(),
             };
             closed.partitions.insert(partition, state);
         }

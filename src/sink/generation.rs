@@ -11,11 +11,11 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 
 use super::place::{
-    check_same_file_system, directories, entries, locked, not_writable, not_written, sync_dir,
+    check_same_file_system, directories, entries, lock, not_writable, not_written, sync_dir,
 };
 use super::{SinkError, layout, parquet as table_files};
 use crate::checkpoint::{FileEntry, GenerationTable, SwapTable};
-use crate::disk::{self, Disk, LockError};
+use crate::disk::{self, Disk};
 use crate::model::Epoch;
 
 /// A table that is to be computed again; no other job of its folder runs while this lives.
@@ -24,7 +24,7 @@ pub struct Rebuilding {
     /// Its folders.
     pub folders: GenerationTable,
     /// Held, never read.
-    _locks: Vec<File>,
+    _lock: File,
 }
 
 /// What the files of a table hold, by their footers.
@@ -53,20 +53,7 @@ impl Rebuilding {
                     "is not UTF-8, so that a rebuild cannot note it; give the table another path";
                 SinkError::Options(format!("the name of {} {why}", dir.display()))
             })?;
-        let mut locks = Vec::new();
-        for path in entries(&stage)? {
-            if path.extension().is_some_and(|ending| ending == "lock") {
-                let lock = disk.lock(&path).map_err(|error| match error {
-                    LockError::Held(_) => SinkError::Foreign(format!(
-                        "another job writes {} (lock {}); stop it first",
-                        dir.display(),
-                        path.display()
-                    )),
-                    error => locked(&dir, &path, error),
-                })?;
-                locks.push(lock);
-            }
-        }
+        let lock = lock(disk, &dir, &stage)?;
         let folders = GenerationTable {
             table: table.to_owned(),
             dir,
@@ -74,7 +61,7 @@ impl Rebuilding {
         };
         Ok(Rebuilding {
             folders,
-            _locks: locks,
+            _lock: lock,
         })
     }
 }

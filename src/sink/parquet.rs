@@ -14,7 +14,7 @@ use super::generation::parquet_files;
 use super::layout;
 use super::partition::Partitioning;
 use super::place::{
-    directories, entries, inside, locked, needs_rename, not_writable, not_written, sync_dir,
+    directories, entries, inside, lock, needs_rename, not_writable, not_written, removed, sync_dir,
 };
 use super::{ParquetOptions, SinkError, SinkRows};
 use crate::checkpoint::FileEntry;
@@ -35,7 +35,7 @@ pub struct ParquetSink {
     stem: String,
     partitioning: Partitioning,
     format: FileFormat,
-    /// Held, never read: two jobs of one name would overwrite each other's staged files.
+    /// Held, never read.
     _lock: File,
 }
 
@@ -45,17 +45,13 @@ impl ParquetSink {
     ///
     /// # Errors
     /// [`SinkError::NotWritable`] when either cannot be written or they are on two file systems,
-    /// [`SinkError::Options`] for a time pattern that is no directory, [`SinkError::Foreign`] while a
-    /// job of the same name writes this table.
+    /// [`SinkError::Options`] for a time pattern that is no directory, [`SinkError::Foreign`] while
+    /// another job writes this table.
     pub fn open(options: ParquetOptions, schema: SchemaRef) -> Result<ParquetSink, SinkError> {
         let partitioning = Partitioning::new(&options, &schema)?;
         let (dir, stage) = directories(&options.disk, &options.path)?;
         let stem = layout::file_stem(options.filename_prefix.as_deref(), &options.job);
-        let lock = stage.join(format!("{stem}.lock"));
-        let lock = options
-            .disk
-            .lock(&lock)
-            .map_err(|error| locked(&dir, &lock, error))?;
+        let lock = lock(&options.disk, &dir, &stage)?;
         Ok(ParquetSink {
             format: FileFormat::new(&options, &schema, partitioning.in_files()),
             table: options.table,
@@ -66,6 +62,18 @@ impl ParquetSink {
             partitioning,
             _lock: lock,
         })
+    }
+
+    /// Checks that the directory of a table that a checkpoint knows of is still there, before
+    /// [`ParquetSink::open`] makes a new one.
+    ///
+    /// # Errors
+    /// [`SinkError::Foreign`]: it is gone.
+    pub fn check_there(table: &Path) -> Result<(), SinkError> {
+        match table.is_dir() {
+            true => Ok(()),
+            false => Err(removed(table)),
+        }
     }
 
     /// Whether the table's directory holds any published file, of this job or another.
@@ -157,6 +165,9 @@ pub(super) fn publish<'a>(
 ) -> Result<(), SinkError> {
     let mut changed = BTreeSet::new();
     for entry in files {
+        if !table.is_dir() {
+            return Err(removed(table));
+        }
         let staged = inside(stage, &entry.staged)?;
         let published = inside(table, &entry.published)?;
         let dir = disk::parent_of(&published);

@@ -12,6 +12,9 @@ use super::{SinkError, layout};
 use crate::checkpoint::FileEntry;
 use crate::disk::{self, Disk, LockError};
 
+/// The name of a table's lock, in its staging directory.
+const LOCK: &str = "lock";
+
 /// The table's directory and its staging directory, both there and writable.
 pub(super) fn directories(disk: &Disk, table: &Path) -> Result<(PathBuf, PathBuf), SinkError> {
     let prepare = |dir: &Path| {
@@ -137,24 +140,37 @@ pub(super) fn inside(dir: &Path, relative: &str) -> Result<PathBuf, SinkError> {
     })
 }
 
+/// A table that a checkpoint knows of is not there.
+pub(super) fn removed(table: &Path) -> SinkError {
+    SinkError::Foreign(format!(
+        "the table's folder {} is gone, and with it the candles that were written: it was removed or \
+         renamed by hand. Put it back; or move the checkpoint away too, or add --rebuild, and what Kafka \
+         retains is computed again",
+        table.display()
+    ))
+}
+
 pub(super) fn sync_dir(disk: &Disk, dir: &Path) -> Result<(), SinkError> {
     disk.sync_dir(dir)
         .map_err(|error| not_writable("fsync", dir, &error))
 }
 
-pub(super) fn locked(table: &Path, lock: &Path, error: LockError) -> SinkError {
-    match error {
+/// Takes the lock of a table, which is held until the file is dropped: two jobs would write the same candles
+/// twice, or each other's names.
+pub(super) fn lock(disk: &Disk, table: &Path, stage: &Path) -> Result<File, SinkError> {
+    let lock = stage.join(LOCK);
+    disk.lock(&lock).map_err(|error| match error {
         LockError::Held(pid) => {
             let holder = pid.map_or("another process".to_owned(), |pid| format!("process {pid}"));
             SinkError::Foreign(format!(
-                "{holder} is writing {} under the same job name (lock {}): stop it, or give this \
-                 job another --name or path",
+                "{holder} is writing {} (lock {}): one job a table; stop that job, or give this one \
+                 another path",
                 table.display(),
                 lock.display()
             ))
         }
-        LockError::Io(error) => not_writable("lock", lock, &error),
-    }
+        LockError::Io(error) => not_writable("lock", &lock, &error),
+    })
 }
 
 pub(super) fn not_writable(doing: &str, path: &Path, error: &io::Error) -> SinkError {

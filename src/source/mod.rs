@@ -59,6 +59,9 @@ pub trait Topic: Send + Sync {
     fn bounds(&self) -> Result<BTreeMap<Partition, Bounds>, SourceError>;
     /// Reads the partitions of `start`, each from its offset.
     fn open(&self, start: &Offsets) -> Result<Box<dyn Source>, SourceError>;
+    /// How many partitions it has now; they only become more. `None`: nobody says so at the moment, and it is
+    /// not worth waiting for.
+    fn partition_count(&self) -> Option<usize>;
     /// Tells the consumer group where we are, for Kafka's own tools; best effort. It is read back only
     /// where a job without a checkpoint is told to begin there.
     fn commit(&self, offsets: &Offsets);

@@ -133,6 +133,10 @@ impl Topic for ReplayTopic {
         }))
     }
 
+    fn partition_count(&self) -> Option<usize> {
+        Some(self.shared.state().logs.len())
+    }
+
     fn commit(&self, offsets: &Offsets) {
         self.shared.state().committed = offsets.clone();
     }

@@ -20,6 +20,7 @@ fn checkpoint(epoch: u64) -> Checkpoint {
             offset: next - 5,
             watermark: Watermark::NONE,
         },
+        last: None,
     };
     Checkpoint {
         job: "ohlc".to_owned(),

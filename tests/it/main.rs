@@ -4,6 +4,7 @@
 mod api;
 mod broker;
 mod checkpoint;
+mod crash;
 mod decode;
 mod e2e;
 mod explain;

@@ -27,7 +27,8 @@ impl Coordinator<'_> {
         shares
             .into_iter()
             .map(|share| {
-                let offsets = Offsets(share.iter().map(|(&p, start)| (p, start.offset)).collect());
+                let offsets = share.iter().map(|(&p, start)| (p, start.read_from()));
+                let offsets = Offsets(offsets.collect());
                 let members = share.into_iter().map(|(partition, start)| {
                     let lane = Lane::new(
                         partition,

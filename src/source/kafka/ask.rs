@@ -60,6 +60,16 @@ impl Asking<'_> {
         })
     }
 
+    /// How many partitions the topic has, asked once.
+    pub(super) fn partition_count(&self) -> Option<usize> {
+        let metadata = self.client.fetch_metadata(Some(self.topic), ATTEMPT).ok()?;
+        let topic = metadata.topics().iter().find(|t| t.name() == self.topic)?;
+        match topic.error() {
+            None => Some(topic.partitions().len()),
+            Some(_) => None,
+        }
+    }
+
     /// What each of `partitions` retains; `None`: `stop` said so.
     pub(super) fn bounds(
         &self,

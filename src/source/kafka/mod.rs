@@ -178,6 +178,10 @@ impl Topic for KafkaTopic {
         Ok(Box::new(source))
     }
 
+    fn partition_count(&self) -> Option<usize> {
+        self.asking().partition_count()
+    }
+
     fn group_offsets(&self) -> Result<Offsets, SourceError> {
         let partitions = self.partitions()?;
         let committed = self.asking().committed(&partitions, &|| false)?;

@@ -70,10 +70,7 @@ fn replayed_trades_give_the_recorded_candles_and_a_second_run_adds_nothing() {
         let again = folder.available_now(&broker, &["--master", master]);
         assert!(again.said.contains("0 rows in 0 files"), "{}", again.said);
         assert_eq!(content(&folder), before, "{what}");
-        assert_eq!(
-            listing(&folder.path().join("data/_stage")),
-            ["ohlc/ohlc.lock"]
-        );
+        assert_eq!(listing(&folder.path().join("data/_stage")), ["ohlc/lock"]);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod begin;
 mod cases;
+pub mod definition;
 pub mod edit;
 pub mod exact;
 mod folders;

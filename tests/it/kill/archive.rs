@@ -81,10 +81,6 @@ fn an_archive_killed_again_and_again_has_every_tick_once() {
          FROM t ORDER BY symbol, window_start",
     );
     assert_recorded_candles(&candles, &what);
-    assert_eq!(
-        staged(&folder),
-        ["archive/ohlc.lock", "ohlc/ohlc.lock"],
-        "{what}"
-    );
+    assert_eq!(staged(&folder), ["archive/lock", "ohlc/lock"], "{what}");
     eprintln!("{what}");
 }

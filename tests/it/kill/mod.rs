@@ -155,7 +155,7 @@ fn assert_whole(folder: &Folder, what: &str) {
          FROM t ORDER BY symbol, window_start",
     );
     assert_recorded_candles(&rows, what);
-    assert_eq!(staged(folder), ["ohlc/ohlc.lock"], "{what}");
+    assert_eq!(staged(folder), ["ohlc/lock"], "{what}");
     assert_eq!(
         folders(&folder.path().join("data")),
         ["_checkpoints", "_stage", "ohlc"]

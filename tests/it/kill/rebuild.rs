@@ -72,7 +72,7 @@ fn a_rebuild_killed_again_and_again_is_swapped_in_whole() {
         read_rows(&new.table(), ROWS),
         "{what}"
     );
-    assert_eq!(staged(&folder), ["ohlc/ohlc.lock"], "{what}");
+    assert_eq!(staged(&folder), ["ohlc/lock"], "{what}");
     let data = folder.path().join("data");
     assert_eq!(folders(&data), ["_checkpoints", "_old", "_stage", "ohlc"]);
     let kept = folders(&data.join("_old"));

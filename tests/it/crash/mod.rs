@@ -1,0 +1,12 @@
+//! The job stopped at every step that it does on the disk, by a crash or by a power cut, and started again: in
+//! the end there is what a plain function over the same ticks gives, each row once, bit for bit.
+//!
+//! Every effect of a job is a `Step` of its `Disk` or the telling of the offsets, one after the other, so to be
+//! stopped before a step is to be stopped after the one before it.
+
+mod matrix;
+mod model;
+mod power;
+mod scene;
+mod steps;
+mod watch;

@@ -149,17 +149,16 @@ impl Crew {
     }
 
     /// Asks every worker where its partitions stand; they wait then.
-    pub fn look(&mut self, now: i64) -> Result<Vec<LaneView>, JobError> {
+    pub fn look(&mut self) -> Result<Vec<LaneView>, JobError> {
         let (commands, notes) = match &mut self.members {
             Members::Threads { commands, notes } => (commands, notes),
             Members::Turns { workers, .. } => {
-                let views = workers.iter_mut().map(|worker| worker.look(now));
+                let views = workers.iter_mut().map(|worker| worker.look());
                 return Ok(views.collect::<Result<Vec<_>, _>>()?.concat());
             }
         };
         for command in &*commands {
-            let look = Command::Look { now };
-            command.send(look).map_err(|_| failure(notes))?;
+            command.send(Command::Look).map_err(|_| failure(notes))?;
         }
         let mut views = Vec::new();
         let mut answers = 0;

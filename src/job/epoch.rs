@@ -275,7 +275,7 @@ impl<'a> Coordinator<'a> {
     /// Takes the closed windows out of the workers, which then go on.
     fn take(&mut self, crew: &mut Crew) -> Result<Taken, JobError> {
         let now = self.clock.wall();
-        let views = crew.look(now)?;
+        let views = crew.look()?;
         let standings = views.iter().map(|view| view.standing);
         let watermark = closing_watermark(standings, self.overdue(now));
         let partitions = views.len();

@@ -26,16 +26,15 @@ const POLL_FRAMES: usize = 8192;
 const CROWD: usize = 32;
 /// Bytes of rows without windows that a worker holds before it waits for an epoch to take them.
 const PASSED_BYTES: usize = 16 << 20;
+/// A partition is taken to be at its end for so long after the source has said so.
+const SURE_FOR: Duration = Duration::from_secs(15);
 /// How long a poll waits for the first frame: the longest that the coordinator waits for an answer.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// What the coordinator asks.
 pub enum Command {
     /// Say where your partitions stand, then wait for `Close`.
-    Look {
-        /// Wall clock, nanoseconds since 1970 UTC.
-        now: i64,
-    },
+    Look,
     /// Hand out the tables of closed windows, then go on.
     Close {
         /// Per output: windows that end at or before this are closed.
@@ -106,11 +105,11 @@ pub struct Member {
     pub spoke: bool,
     /// A bounded run reads up to here.
     pub end: Option<i64>,
-    /// Everything was handed on.
-    pub caught_up: bool,
+    /// Everything was handed on; when the source said so last, by the steady clock.
+    pub caught_up: Option<Duration>,
     /// It was caught up at least once in this run.
     pub live: bool,
-    /// Wall clock of the last frame, nanoseconds.
+    /// When the last frame was said, by the steady clock, nanoseconds; before its beginning it is negative.
     pub last_frame: i64,
     /// Next offset after what was handed on.
     pub position: i64,
@@ -121,15 +120,17 @@ impl Member {
         self.end.is_some_and(|end| self.position >= end)
     }
 
-    fn quiet(&self, now: i64, idle: Option<Duration>) -> Quiet {
-        let idle = idle.map(|idle| i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX));
-        if (self.finished() || self.caught_up) && !self.spoke {
+    /// How quiet it is at `now`, by the steady clock: a wall clock that is set changes nothing. One whose broker
+    /// does not answer is not idle.
+    fn quiet(&self, now: Duration, idle: Option<Duration>) -> Quiet {
+        let heard = self.caught_up;
+        let is_sure = heard.is_some_and(|at| now.saturating_sub(at) <= SURE_FOR);
+        let silence = nanos(now).saturating_sub(self.last_frame);
+        if (self.finished() || heard.is_some()) && !self.spoke {
             Quiet::Silent
         } else if self.finished() {
             Quiet::Finished
-        } else if self.caught_up
-            && idle.is_some_and(|idle| now.saturating_sub(self.last_frame) >= idle)
-        {
+        } else if is_sure && idle.is_some_and(|idle| silence >= nanos(idle)) {
             Quiet::Idle
         } else {
             Quiet::Active
@@ -213,11 +214,11 @@ impl Worker {
                     },
                 },
             };
-            let Command::Look { now } = command else {
+            let Command::Look = command else {
                 let message = "told to close without being asked first";
                 return Err(JobError::Failed(message.into()));
             };
-            if notes.send(Note::Looked(self.look(now)?)).is_err() {
+            if notes.send(Note::Looked(self.look()?)).is_err() {
                 return Ok(());
             }
             let closed = match commands.recv() {
@@ -225,7 +226,7 @@ impl Worker {
                     emitted,
                     budget_per_partition,
                 }) => self.close(&emitted, budget_per_partition),
-                Ok(Command::Look { .. }) => {
+                Ok(Command::Look) => {
                     let message = "asked twice without an answer between";
                     return Err(JobError::Failed(message.into()));
                 }
@@ -272,9 +273,12 @@ impl Worker {
         let members = &mut self.members;
         let clock = &self.clock;
         let mut failed = None;
+        // Read once a poll, when something has come.
+        let mut now = None;
         let frames = self.source.poll(limit, POLL_TIMEOUT, &mut |event| {
             if failed.is_none()
-                && let Err(error) = take(members, event, clock)
+                && let Err(error) =
+                    take(members, event, now.get_or_insert_with(|| Now::read(clock)))
             {
                 failed = Some(error);
             }
@@ -309,8 +313,9 @@ impl Worker {
     }
 
     /// Where its partitions stand.
-    pub fn look(&mut self, now: i64) -> Result<Vec<LaneView>, JobError> {
+    pub fn look(&mut self) -> Result<Vec<LaneView>, JobError> {
         let idle = self.shared.plan.source.options.idle;
+        let now = self.clock.steady();
         let outputs = self.shared.plan.outputs.len();
         self.members
             .values_mut()
@@ -370,10 +375,30 @@ impl Worker {
     }
 }
 
+/// What the clocks show.
+struct Now {
+    wall: i64,
+    steady: Duration,
+}
+
+impl Now {
+    fn read(clock: &Clock) -> Now {
+        Now {
+            wall: clock.wall(),
+            steady: clock.steady(),
+        }
+    }
+}
+
+/// A time as nanoseconds.
+pub fn nanos(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
+
 fn take(
     members: &mut BTreeMap<Partition, Member>,
     event: Event<'_>,
-    clock: &Clock,
+    now: &Now,
 ) -> Result<(), JobError> {
     match event {
         Event::Frame(frame) => {
@@ -384,20 +409,23 @@ fn take(
                 member.position = member.position.max(frame.offset);
                 return Ok(());
             }
-            let now = clock.wall();
             member.spoke = true;
-            member.caught_up = false;
+            member.caught_up = None;
             // While it catches up, a frame was said when Kafka got it, not when we read it.
-            member.last_frame = match frame.timestamp_ms {
-                Some(ms) if !member.live => ms.saturating_mul(NANOS_PER_MILLI).min(now),
-                _ => now,
+            let age = match frame.timestamp_ms {
+                Some(ms) if !member.live => {
+                    let age = now.wall.saturating_sub(ms.saturating_mul(NANOS_PER_MILLI));
+                    age.max(0)
+                }
+                _ => 0,
             };
+            member.last_frame = nanos(now.steady).saturating_sub(age);
             member.position = frame.offset + 1;
             member.lane.push(&frame)
         }
         Event::CaughtUp { partition, offset } => {
             if let Some(member) = members.get_mut(&partition) {
-                member.caught_up = true;
+                member.caught_up = Some(now.steady);
                 member.live = true;
                 member.position = member.position.max(offset);
                 if member.end.is_none_or(|end| offset <= end) {

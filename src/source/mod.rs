@@ -42,7 +42,8 @@ pub enum SourceError {
 pub enum Event<'a> {
     /// The next frame of its partition.
     Frame(FrameRef<'a>),
-    /// Everything that `partition` held was handed on; the next offset to read is `offset`.
+    /// Everything that `partition` held was handed on; the next offset to read is `offset`. Said again every few
+    /// seconds while nothing comes, as long as the broker says so: a broker that is away says nothing.
     CaughtUp {
         /// Which partition.
         partition: Partition,

@@ -167,8 +167,14 @@ enum Taken {
 }
 
 impl ReplaySource {
-    /// What is there, `max_frames` at the most, about evenly from the partitions.
-    fn take(&mut self, state: &State, max_frames: usize) -> Result<Vec<Taken>, SourceError> {
+    /// What is there, `max_frames` at the most, about evenly from the partitions; `again`: also that they are
+    /// still read to their end.
+    fn take(
+        &mut self,
+        state: &State,
+        max_frames: usize,
+        again: bool,
+    ) -> Result<Vec<Taken>, SourceError> {
         let next = self
             .places
             .iter()
@@ -191,7 +197,7 @@ impl ReplaySource {
                 .frames
                 .back()
                 .is_some_and(|(last, _)| *last >= place.next);
-            if !unread && place.announced != Some(log.high) {
+            if !unread && (place.announced != Some(log.high) || again) {
                 place.next = log.high;
                 place.announced = Some(log.high);
                 taken.push(Taken::CaughtUp(place.partition, log.high));
@@ -206,8 +212,8 @@ impl ReplaySource {
         let shared = Arc::clone(&self.topic.shared);
         let mut state = shared.state();
         loop {
-            let taken = self.take(&state, max_frames)?;
             let left = deadline.saturating_duration_since(Instant::now());
+            let taken = self.take(&state, max_frames, left.is_zero())?;
             if !taken.is_empty() || left.is_zero() {
                 return Ok(taken);
             }

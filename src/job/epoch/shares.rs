@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Coordinator;
 use crate::job::JobError;
 use crate::job::lane::{Lane, LaneStart};
-use crate::job::worker::{Member, Worker};
+use crate::job::worker::{Member, Worker, nanos};
 use crate::model::{Offsets, Partition, Watermark};
 use crate::source::{Bounds, Topic};
 
@@ -23,7 +23,7 @@ impl Coordinator<'_> {
         for (at, (&partition, &start)) in starts.iter().enumerate() {
             shares[at % count].insert(partition, start);
         }
-        let now = self.clock.wall();
+        let now = nanos(self.clock.steady());
         shares
             .into_iter()
             .map(|share| {
@@ -41,7 +41,7 @@ impl Coordinator<'_> {
                         lane,
                         spoke: start.offset > bounds.low || start.watermark != Watermark::NONE,
                         end: self.bounded.then_some(bounds.high),
-                        caught_up: false,
+                        caught_up: None,
                         live: false,
                         last_frame: now,
                         position: start.offset,

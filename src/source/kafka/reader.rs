@@ -15,6 +15,10 @@ use crate::source::{Bounds, Event, Source, SourceError, check_retained};
 
 /// How long a reader that found its offsets gone asks what is left.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a reader to whom nothing comes asks whether there is really nothing.
+const CONFIRM_EVERY: Duration = Duration::from_secs(5);
+/// How long it waits for the answer; meanwhile it reads nothing.
+const CONFIRM_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Reads some partitions of a topic.
 pub(super) struct KafkaSource {
@@ -22,6 +26,8 @@ pub(super) struct KafkaSource {
     brokers: String,
     topic: String,
     places: BTreeMap<Partition, Place>,
+    /// When the broker was asked whether there is really nothing more.
+    asked_at: Instant,
 }
 
 struct Place {
@@ -29,6 +35,10 @@ struct Place {
     next: i64,
     /// Where the partition ended when it was opened.
     end: i64,
+    /// Nothing has come since it was read to its end.
+    at_end: bool,
+    /// Where it ended when that was asked last.
+    asked: Option<i64>,
 }
 
 impl KafkaSource {
@@ -42,13 +52,20 @@ impl KafkaSource {
     ) -> KafkaSource {
         let place = |(&partition, &next): (&Partition, &i64)| {
             let end = bounds.get(&partition).map_or(next, |bounds| bounds.high);
-            (partition, Place { next, end })
+            let place = Place {
+                next,
+                end,
+                at_end: false,
+                asked: None,
+            };
+            (partition, place)
         };
         KafkaSource {
             client,
             brokers: brokers.to_owned(),
             topic: topic.to_owned(),
             places: start.0.iter().map(place).collect(),
+            asked_at: Instant::now(),
         }
     }
 
@@ -60,10 +77,41 @@ impl KafkaSource {
     ) -> Option<Event<'static>> {
         let place = places.get_mut(&partition)?;
         place.next = place.next.max(place.end);
+        place.at_end = true;
         Some(Event::CaughtUp {
             partition,
             offset: place.next,
         })
+    }
+
+    /// Asks the broker whether the partitions that were read to their end still end there, and says of which
+    /// they do. What stands beyond without ever being handed on (a transaction's marks) still stands there when
+    /// it is asked the next time.
+    fn confirm(&mut self, on_event: &mut dyn FnMut(Event<'_>)) {
+        let at_end = self.places.iter().filter(|(_, place)| place.at_end);
+        let partitions: Vec<Partition> = at_end.map(|(&partition, _)| partition).collect();
+        if partitions.is_empty() {
+            return;
+        }
+        let asking = Asking {
+            client: &self.client,
+            brokers: &self.brokers,
+            topic: &self.topic,
+            timeout: CONFIRM_TIMEOUT,
+        };
+        let Some(ends) = asking.ends(&partitions) else {
+            return;
+        };
+        for (partition, end) in ends {
+            let Some(place) = self.places.get_mut(&partition) else {
+                continue;
+            };
+            let is_known = place.asked.replace(end) == Some(end);
+            if end <= place.next || is_known {
+                let offset = place.next;
+                on_event(Event::CaughtUp { partition, offset });
+            }
+        }
     }
 
     /// `Ok`: librdkafka goes on by itself.
@@ -143,6 +191,7 @@ impl Source for KafkaSource {
                     let frame = frame(&message);
                     if let Some(place) = self.places.get_mut(&frame.partition) {
                         place.next = frame.offset + 1;
+                        place.at_end = false;
                         on_event(Event::Frame(frame));
                         frames += 1;
                     }
@@ -159,6 +208,10 @@ impl Source for KafkaSource {
                 None if wait.is_zero() => break,
                 None => {}
             }
+        }
+        if frames == 0 && self.asked_at.elapsed() >= CONFIRM_EVERY {
+            self.confirm(on_event);
+            self.asked_at = Instant::now();
         }
         Ok(frames)
     }

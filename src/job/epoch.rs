@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
+use super::dead_letters::Outlet;
 use super::lane::{LaneStart, Shared};
 use super::worker::{ClosedTables, Note};
 use super::workers::{Workers, gone};
@@ -37,6 +38,8 @@ pub struct Coordinator<'a> {
     /// `None`: nothing is committed.
     store: Option<&'a mut CheckpointStore>,
     sinks: Vec<Sink>,
+    /// `None`: dead letters are not kept.
+    letters: Option<Outlet>,
     /// The newest commit.
     committed: Option<Checkpoint>,
     committed_at: Instant,
@@ -55,7 +58,7 @@ pub struct Coordinator<'a> {
     pending: Vec<Vec<SinkRows>>,
     /// When the youngest of them came.
     pending_since: Instant,
-    /// Bytes of those that have no window, about.
+    /// Bytes of those that have no window, and of dead letters, about.
     pending_bytes: usize,
     /// What closed windows are computed with.
     tasks: Tasks,
@@ -87,6 +90,7 @@ impl<'a> Coordinator<'a> {
         spec: JobSpec,
         store: Option<&'a mut CheckpointStore>,
         sinks: Vec<Sink>,
+        letters: Option<Outlet>,
         checkpoint: Option<Checkpoint>,
         tasks: Tasks,
     ) -> Coordinator<'a> {
@@ -113,6 +117,7 @@ impl<'a> Coordinator<'a> {
                 max_future_skew: skew,
                 micro_batch_frames: spec.micro_batch_frames.max(1),
                 bad_data_fails,
+                keeps_letters: letters.is_some(),
             }),
             store,
             pending: sinks.iter().map(|_| Vec::new()).collect(),
@@ -121,6 +126,7 @@ impl<'a> Coordinator<'a> {
             tasks,
             triggered_at: Instant::now(),
             sinks,
+            letters,
             committed: checkpoint,
             committed_at: Instant::now(),
             closed_at: None,
@@ -299,6 +305,14 @@ impl<'a> Coordinator<'a> {
             self.pending_bytes += commit::waiting_bytes(&rows);
             self.pending_since = Instant::now();
             self.pending[at].push(rows);
+        }
+        let mut letters = taken.closed.letters;
+        letters.sort_by_key(|&(partition, _)| partition);
+        for (_, rows) in letters {
+            self.pending_bytes += commit::waiting_bytes(&rows);
+            if let Some(outlet) = &mut self.letters {
+                outlet.push(rows);
+            }
         }
         Ok((taken.watermark, windows))
     }

@@ -24,8 +24,11 @@ const POLL_FRAMES: usize = 8192;
 /// Windows of its partitions that a worker holds open before it asks for those that can be closed: each
 /// costs some kilobytes for every key, and for keys that are no single text 40 kB however few they are.
 const CROWD: usize = 32;
-/// Bytes of rows without windows that a worker holds before it waits for an epoch to take them.
-const PASSED_BYTES: usize = 16 << 20;
+/// Bytes of rows without windows, and of dead letters, that a worker holds before it waits for an epoch to take them.
+const WAITING_BYTES: usize = 16 << 20;
+/// Frames that one poll hands on at the most where their bytes may have to be kept: each can be as large as the
+/// broker takes.
+const KEPT_POLL_FRAMES: usize = 256;
 /// How long a poll waits for the first frame: the longest that the coordinator waits for an answer.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 
@@ -78,6 +81,8 @@ pub struct ClosedTables {
     pub tables: Vec<(usize, Window, Partition, Table)>,
     /// Rows of queries without windows, by output and partition.
     pub passed: Vec<(usize, Partition, SinkRows)>,
+    /// Dead letters, by partition.
+    pub letters: Vec<(Partition, SinkRows)>,
     /// For the checkpoint.
     pub partitions: BTreeMap<Partition, PartitionState>,
     /// What became of the ticks since the last epoch.
@@ -157,7 +162,7 @@ impl Worker {
         let mut crowd = CROWD;
         loop {
             let finished = self.members.values().all(Member::finished);
-            let is_full = self.passed_bytes() >= PASSED_BYTES;
+            let is_full = self.waiting_bytes() >= WAITING_BYTES;
             let waits = finished || self.budget == Some(0) || is_full;
             if waits && is_full && !finished {
                 // Whatever it closes, the next epoch takes the rows.
@@ -204,7 +209,7 @@ impl Worker {
                             let partitions = self.members.len() as u64;
                             self.budget = budget_per_partition.map(|each| each * partitions);
                             told = false;
-                            let closed = self.close(&emitted);
+                            let closed = self.close(&emitted)?;
                             // What could not be closed does not ask again at once.
                             crowd = CROWD.max(2 * self.tables());
                             Note::Closed(closed)
@@ -231,9 +236,13 @@ impl Worker {
 
     /// One poll, and the work on what it brought.
     fn read(&mut self) -> Result<(), JobError> {
+        let most = match self.shared.keeps_letters {
+            true => KEPT_POLL_FRAMES,
+            false => POLL_FRAMES,
+        };
         let limit = self
             .budget
-            .map_or(POLL_FRAMES, |left| left.min(POLL_FRAMES as u64) as usize);
+            .map_or(most, |left| left.min(most as u64) as usize);
         let members = &mut self.members;
         let clock = &self.clock;
         let mut failed = None;
@@ -266,10 +275,10 @@ impl Worker {
             .sum()
     }
 
-    fn passed_bytes(&self) -> usize {
+    fn waiting_bytes(&self) -> usize {
         self.members
             .values()
-            .map(|member| member.lane.passed_bytes())
+            .map(|member| member.lane.waiting_bytes())
             .sum()
     }
 
@@ -294,7 +303,7 @@ impl Worker {
             .collect()
     }
 
-    fn close(&mut self, emitted: &[Watermark]) -> ClosedTables {
+    fn close(&mut self, emitted: &[Watermark]) -> Result<ClosedTables, JobError> {
         let mut closed = ClosedTables::default();
         for (&partition, member) in &mut self.members {
             let tables = member.lane.close(emitted).into_iter();
@@ -305,6 +314,8 @@ impl Worker {
             closed
                 .passed
                 .extend(passed.map(|(at, rows)| (at, partition, rows)));
+            let letters = member.lane.take_letters()?;
+            closed.letters.extend(letters.map(|rows| (partition, rows)));
             closed.counts.add(&member.lane.take_counts());
             closed.open_groups += member.lane.open_groups();
             let replay = member.lane.progress().replay_point();
@@ -319,7 +330,7 @@ impl Worker {
             };
             closed.partitions.insert(partition, state);
         }
-        closed
+        Ok(closed)
     }
 }
 

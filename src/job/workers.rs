@@ -93,6 +93,7 @@ impl Workers {
                 Note::Closed(closed) => {
                     all.tables.extend(closed.tables);
                     all.passed.extend(closed.passed);
+                    all.letters.extend(closed.letters);
                     all.partitions.extend(closed.partitions);
                     all.counts.add(&closed.counts);
                     all.open_groups += closed.open_groups;

@@ -184,6 +184,7 @@ impl<'a> Runnable<'a> {
             max_offsets_per_trigger: regime.frames_per_epoch.map(|frames| frames as u64),
             fail_on_data_loss: true,
             max_future_skew: DEFAULT_MAX_FUTURE_SKEW,
+            dead_letters: None,
             stop: Arc::clone(&stop),
             clock: Arc::new(move || now),
             metrics: IngestMetrics::default(),

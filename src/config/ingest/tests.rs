@@ -47,6 +47,7 @@ fn defaults() {
             max_offsets_per_trigger: None,
             fail_on_data_loss: true,
             max_future_skew: Duration::from_secs(600),
+            dead_letters: None,
             rebuild: false,
             vars: BTreeMap::new(),
             kafka_environment: vec![],

@@ -5,23 +5,24 @@
 
 mod frames;
 mod letters;
+mod pass;
 mod shares;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{filter, filter_record_batch, take_record_batch};
+use arrow::array::{Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 
 use self::frames::Frame;
 use self::letters::{Letters, Why};
-use self::shares::{KeptOut, Placing};
+use self::shares::Placing;
 use super::JobError;
 use crate::decode::{Decoder, Format};
 use crate::model::{Counts, FrameRef, Partition, Reject, RejectReason, Watermark, Window};
 use crate::query::{JobPlan, Output, Table, Tally, Ticks, Trail};
-use crate::sink::{RowTimes, SinkRows};
+use crate::sink::SinkRows;
 use crate::window::{OpenWindow, Progress};
 
 /// The default of frames of one partition that are worked through together: large enough that what a
@@ -429,51 +430,6 @@ impl Lane {
                 }
             };
             output.pipeline.update(table, &input, &mut self.scratch)?;
-        }
-        Ok(())
-    }
-
-    /// Keeps the rows of a query without windows until the next epoch. Those of frames that an earlier
-    /// run committed are in its files.
-    fn pass(
-        &mut self,
-        at: usize,
-        output: &Output,
-        ticks: &Ticks,
-        trail: Option<&Trail>,
-        frames: &[Frame],
-        counting: bool,
-    ) -> Result<(), JobError> {
-        if !self.counting(frames[0].offset) {
-            return Ok(());
-        }
-        let failed = |error: arrow::error::ArrowError| JobError::Failed(error.to_string());
-        let mut rows = ticks.rows(&output.schema)?;
-        let mut times = ticks.event_time.clone();
-        if output.needs_event_time() && times.null_count() > 0 {
-            if let (Some(trail), Some(letters)) = (trail, &mut self.letters) {
-                for row in (0..times.len()).filter(|&row| times.is_null(row)) {
-                    let frame = frames[ticks.frame.value(row) as usize].offset;
-                    let untimed = Why::KeptOut(KeptOut::Untimed);
-                    letters.tick(frame, trail.element(row), at, untimed);
-                }
-            }
-            let timed = arrow::compute::is_not_null(&times).map_err(failed)?;
-            rows = filter_record_batch(&rows, &timed).map_err(failed)?;
-            times = filter(&times, &timed)
-                .map_err(failed)?
-                .as_primitive()
-                .clone();
-        }
-        if counting {
-            let untimed = (ticks.event_time.len() - rows.num_rows()) as u64;
-            self.counts.in_windows += rows.num_rows() as u64;
-            self.counts.reject(RejectReason::Null, untimed);
-        }
-        if rows.num_rows() > 0 {
-            self.passed_bytes += rows.get_array_memory_size();
-            let times = RowTimes::Each(times);
-            self.passed.push((at, SinkRows { times, rows }));
         }
         Ok(())
     }

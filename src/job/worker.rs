@@ -26,9 +26,10 @@ const POLL_FRAMES: usize = 8192;
 const CROWD: usize = 32;
 /// Bytes of rows without windows, and of dead letters, that a worker holds before it waits for an epoch to take them.
 const WAITING_BYTES: usize = 16 << 20;
-/// Frames that one poll hands on at the most where their bytes may have to be kept: each can be as large as the
-/// broker takes.
+/// Frames that one poll hands on at the most where their bytes may have to be kept; fewer where they are large.
 const KEPT_POLL_FRAMES: usize = 256;
+/// What the first frames are taken to be as large as, at the most: the default of Kafka's `message.max.bytes`.
+pub const LARGE_FRAME_BYTES: usize = 1 << 20;
 /// How long a poll waits for the first frame: the longest that the coordinator waits for an answer.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 
@@ -142,6 +143,8 @@ pub struct Worker {
     pub clock: Clock,
     /// Frames to read until the next epoch; `None`: no limit.
     pub budget: Option<u64>,
+    /// Bytes of the largest frame of the last poll.
+    pub largest_frame: usize,
 }
 
 impl Worker {
@@ -237,7 +240,7 @@ impl Worker {
     /// One poll, and the work on what it brought.
     fn read(&mut self) -> Result<(), JobError> {
         let most = match self.shared.keeps_letters {
-            true => KEPT_POLL_FRAMES,
+            true => (WAITING_BYTES / self.largest_frame.max(1)).clamp(1, KEPT_POLL_FRAMES),
             false => POLL_FRAMES,
         };
         let limit = self
@@ -246,7 +249,11 @@ impl Worker {
         let members = &mut self.members;
         let clock = &self.clock;
         let mut failed = None;
+        let mut largest = 0;
         let frames = self.source.poll(limit, POLL_TIMEOUT, &mut |event| {
+            if let Event::Frame(frame) = &event {
+                largest = largest.max(frame.payload.map_or(0, <[u8]>::len));
+            }
             if failed.is_none()
                 && let Err(error) = take(members, event, clock)
             {
@@ -255,6 +262,9 @@ impl Worker {
         })?;
         if let Some(error) = failed {
             return Err(error);
+        }
+        if frames > 0 {
+            self.largest_frame = largest;
         }
         if let Some(left) = &mut self.budget {
             *left = left.saturating_sub(frames as u64);

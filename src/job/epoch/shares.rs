@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Coordinator;
 use crate::job::JobError;
 use crate::job::lane::{Lane, LaneStart};
-use crate::job::worker::{Member, Worker};
+use crate::job::worker::{LARGE_FRAME_BYTES, Member, Worker};
 use crate::model::{Offsets, Partition, Watermark};
 use crate::source::{Bounds, Topic};
 
@@ -52,6 +52,7 @@ impl Coordinator<'_> {
                     source: topic.open(&offsets)?,
                     shared: Arc::clone(&self.shared),
                     clock: Arc::clone(&self.clock),
+                    largest_frame: LARGE_FRAME_BYTES,
                     budget: self
                         .budget_per_partition(starts.len())
                         .map(|each| each * offsets.0.len() as u64),

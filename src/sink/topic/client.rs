@@ -209,7 +209,7 @@ impl Client {
                 Err(error) => error,
             };
             let is_fatal = matches!(&error, KafkaError::Transaction(error) if error.is_fatal());
-            let is_denied = code(&error).is_some_and(is_denial);
+            let is_denied = error.rdkafka_error_code().is_some_and(is_denial);
             if is_fatal || is_denied || begun.elapsed() >= PATIENCE {
                 return Err(self.failed(doing, &error));
             }
@@ -221,7 +221,7 @@ impl Client {
 
     fn failed(&self, doing: &str, error: &KafkaError) -> SinkError {
         let (topic, brokers) = (&self.topic, &self.brokers);
-        let code = code(error);
+        let code = error.rdkafka_error_code();
         let reason = self.reports().reason();
         let reason = reason.unwrap_or_else(|| match error {
             KafkaError::Transaction(error) => error.string(),
@@ -275,13 +275,6 @@ enum Failure {
 impl From<KafkaError> for Failure {
     fn from(error: KafkaError) -> Failure {
         Failure::Kafka(error)
-    }
-}
-
-fn code(error: &KafkaError) -> Option<Code> {
-    match error {
-        KafkaError::Transaction(error) => Some(error.code()),
-        error => error.rdkafka_error_code(),
     }
 }
 

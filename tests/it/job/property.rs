@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 use stockpulse::source::replay::{ReplayFrame, ReplayTopic};
 
+use super::dead_letters::{letters, run_keeping, unplaced};
 use super::exact::OHLC;
 use super::harness::{Bench, Regime, counts, long_before, noon};
 
@@ -28,6 +29,8 @@ struct Tick {
 struct Frame {
     partition: i32,
     kafka_ms: i64,
+    /// Cut off in the middle.
+    torn: bool,
     ticks: Vec<Tick>,
 }
 
@@ -45,7 +48,7 @@ proptest! {
 
     #[test]
     fn any_run_gives_the_rows_and_counts_of_the_definition(run in runs()) {
-        let (rows, counted) = defined(&run);
+        let Defined { rows, counts: counted, letters: dead } = defined(&run);
         let bench = Bench::new(&OHLC.replace("COMMIT_INTERVAL | 1 second", "COMMIT_INTERVAL | 1 microsecond"));
         let topic = ReplayTopic::new("raw_ticks", run.partitions);
         // A partition that has never spoken is not waited for, so each speaks before the job starts.
@@ -56,10 +59,10 @@ proptest! {
         for &cut in &run.cuts {
             append(&topic, &run.frames[from..cut]);
             from = cut;
-            bench.run_at(&topic, &run.regime, long_before).unwrap();
+            run_keeping(&bench, &topic, &run.regime, long_before).unwrap();
         }
         append(&topic, &run.frames[from..]);
-        let summary = bench.run_at(&topic, &run.regime, noon).unwrap();
+        let summary = run_keeping(&bench, &topic, &run.regime, noon).unwrap();
         let found = match bench.table().exists() && !rows.is_empty() {
             true => bench.rows(),
             false => Vec::new(),
@@ -67,6 +70,9 @@ proptest! {
         prop_assert_eq!(found, rows);
         prop_assert_eq!(counts(&summary), counted);
         prop_assert_eq!(summary.open_windows, 0);
+        let found = letters(&bench, LETTERS);
+        prop_assert_eq!(found.len() as u64, unplaced(&summary.counts));
+        prop_assert_eq!(found, dead);
     }
 }
 
@@ -83,6 +89,10 @@ fn append(topic: &ReplayTopic, frames: &[Frame]) {
         });
         let ticks: Vec<String> = ticks.collect();
         let text = format!(r#"{{"type":"trade","data":[{}]}}"#, ticks.join(","));
+        let text = match frame.torn {
+            true => text[..text.len() - 1].to_string(),
+            false => text,
+        };
         topic.append(frame.partition, replay(frame.kafka_ms, text));
     }
 }
@@ -121,8 +131,8 @@ fn runs() -> impl Strategy<Value = Run> {
     )
 }
 
-/// A frame before it is dealt: partition, how far time goes on, ticks as (symbol, price, lag, volume).
-type Step = (i32, i64, Vec<(usize, u32, i64, u32)>);
+/// A frame before it is dealt: partition, how far time goes on, whether it is torn, ticks as (symbol, price, lag, volume).
+type Step = (i32, i64, bool, Vec<(usize, u32, i64, u32)>);
 
 fn steps() -> impl Strategy<Value = Step> {
     // In half seconds, so that many ticks share a time; a few are too late, a few in the far future.
@@ -133,12 +143,13 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => Just(-100_000i64),
     ];
     let tick = (0..SYMBOLS.len(), 1..=100_000u32, lag, 0..=5_000u32);
-    (0..4i32, 0..=30i64, prop::collection::vec(tick, 0..5))
+    let torn = prop::bool::weighted(0.1);
+    (0..4i32, 0..=30i64, torn, prop::collection::vec(tick, 0..5))
 }
 
 fn frames(partitions: i32, steps: Vec<Step>) -> Vec<Frame> {
     let mut now = START_MS;
-    let frames = steps.into_iter().map(|(partition, passed, ticks)| {
+    let frames = steps.into_iter().map(|(partition, passed, torn, ticks)| {
         now += passed * 500;
         let ticks = ticks.into_iter().map(|(symbol, price, lag, volume)| Tick {
             symbol: SYMBOLS[symbol],
@@ -149,6 +160,7 @@ fn frames(partitions: i32, steps: Vec<Step>) -> Vec<Frame> {
         Frame {
             partition: partition % partitions,
             kafka_ms: now,
+            torn,
             ticks: ticks.collect(),
         }
     });
@@ -158,8 +170,21 @@ fn frames(partitions: i32, steps: Vec<Step>) -> Vec<Frame> {
 /// A tick with its order: event time, partition, place in the partition.
 type Placed<'a> = (i64, i32, usize, &'a Tick);
 
-/// The contract of time, as it is written down: rows as text and counts.
-fn defined(run: &Run) -> (Vec<String>, BTreeMap<&'static str, u64>) {
+/// What tells two dead letters apart.
+const LETTERS: &str = "SELECT partition, \"offset\", element, reason, table_name, late_by_ms FROM t \
+     ORDER BY partition, \"offset\", element";
+
+/// What a run must give: rows and dead letters as text, and counts.
+struct Defined {
+    rows: Vec<String>,
+    counts: BTreeMap<&'static str, u64>,
+    letters: Vec<String>,
+}
+
+/// The contract of time, as it is written down.
+fn defined(run: &Run) -> Defined {
+    let mut offsets = BTreeMap::new();
+    let mut letters = BTreeMap::new();
     let mut watermarks = BTreeMap::new();
     let mut windows: BTreeMap<(&str, i64), Vec<Placed<'_>>> = BTreeMap::new();
     let mut counts = BTreeMap::new();
@@ -167,13 +192,31 @@ fn defined(run: &Run) -> (Vec<String>, BTreeMap<&'static str, u64>) {
     let is_future = |frame: &Frame, tick: &Tick| tick.time_ms > frame.kafka_ms + SKEW_MS;
     for (number, frame) in run.frames.iter().enumerate() {
         let watermark = watermarks.entry(frame.partition).or_insert(i64::MIN);
+        // The first of each partition is the ping.
+        let offset = offsets.entry(frame.partition).or_insert(0);
+        *offset += 1;
+        let at = (frame.partition, *offset);
+        if frame.torn {
+            count("read");
+            count("malformed");
+            let letter = format!("{},{},null,malformed,null,null", at.0, at.1);
+            letters.insert((at, 0), letter);
+            continue;
+        }
+        let mut letter = |element, what: &str, late_by: &str| {
+            let letter = format!("{},{},{element},{what},ohlc,{late_by}", at.0, at.1);
+            letters.insert((at, element), letter);
+        };
         for (place, tick) in frame.ticks.iter().enumerate() {
             count("read");
             let start = tick.time_ms - tick.time_ms.rem_euclid(MINUTE_MS);
             if is_future(frame, tick) {
                 count("future");
+                letter(place, "future", "null");
             } else if start + MINUTE_MS <= *watermark {
                 count("late");
+                let late_by = *watermark - (start + MINUTE_MS);
+                letter(place, "late", &late_by.to_string());
             } else {
                 count("in_windows");
                 let order = (tick.time_ms, frame.partition, number * 8 + place, tick);
@@ -187,7 +230,11 @@ fn defined(run: &Run) -> (Vec<String>, BTreeMap<&'static str, u64>) {
     let rows = windows
         .into_iter()
         .map(|((symbol, start), ticks)| candle(symbol, start, ticks));
-    (rows.collect(), counts)
+    Defined {
+        rows: rows.collect(),
+        counts,
+        letters: letters.into_values().collect(),
+    }
 }
 
 fn candle(symbol: &str, start: i64, mut ticks: Vec<(i64, i32, usize, &Tick)>) -> String {

@@ -115,6 +115,7 @@ mod tests {
                 bytes: 3400,
             }],
             counts: Counts::default(),
+            dead_letters: None,
             query: BTreeMap::from([("ohlc".to_owned(), "SELECT 1 -- \"ü\"".to_owned())]),
         }
     }

@@ -96,6 +96,9 @@ pub struct Checkpoint {
     pub files: Vec<FileEntry>,
     /// What became of the ticks up to the partitions' `next`.
     pub counts: Counts,
+    /// Where rejects and late ticks are kept, as the job calls it; `None`: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letters: Option<String>,
     /// What the SQL meant when this was written, statement by statement (see `query`).
     pub query: BTreeMap<String, String>,
 }

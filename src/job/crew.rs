@@ -198,7 +198,7 @@ impl Crew {
             }
             Members::Turns { workers, .. } => {
                 for worker in workers {
-                    all.add(worker.close(emitted, budget_per_partition));
+                    all.add(worker.close(emitted, budget_per_partition)?);
                 }
                 return Ok(all);
             }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::crew::{Crew, Heard};
+use super::dead_letters::Outlet;
 use super::lane::{LaneStart, Shared};
 use super::start::{self, Beginning};
 use super::worker::ClosedTables;
@@ -41,6 +42,8 @@ pub struct Coordinator<'a> {
     /// `None`: nothing is committed.
     store: Option<&'a mut CheckpointStore>,
     sinks: Vec<Sink>,
+    /// `None`: dead letters are not kept.
+    letters: Option<Outlet>,
     /// The newest commit.
     committed: Option<Checkpoint>,
     committed_at: Duration,
@@ -59,7 +62,7 @@ pub struct Coordinator<'a> {
     pending: Vec<Vec<SinkRows>>,
     /// When the youngest of them came.
     pending_since: Duration,
-    /// Bytes of those that have no window, about.
+    /// Bytes of those that have no window, and of dead letters, about.
     pending_bytes: usize,
     /// What closed windows are computed with.
     tasks: Tasks,
@@ -95,6 +98,7 @@ impl<'a> Coordinator<'a> {
         spec: JobSpec,
         store: Option<&'a mut CheckpointStore>,
         sinks: Vec<Sink>,
+        letters: Option<Outlet>,
         checkpoint: Option<Checkpoint>,
         tasks: Tasks,
     ) -> Coordinator<'a> {
@@ -128,6 +132,7 @@ impl<'a> Coordinator<'a> {
                 micro_batch_frames: spec.micro_batch_frames.max(1),
                 bad_data_fails,
                 fail_on_data_loss: spec.fail_on_data_loss,
+                keeps_letters: letters.is_some(),
             }),
             store,
             pending: sinks.iter().map(|_| Vec::new()).collect(),
@@ -137,6 +142,7 @@ impl<'a> Coordinator<'a> {
             triggered_at: now,
             counted_at: now,
             sinks,
+            letters,
             committed: checkpoint,
             committed_at: now,
             closed_at: None,
@@ -341,6 +347,14 @@ impl<'a> Coordinator<'a> {
             self.pending_bytes += commit::waiting_bytes(&rows);
             self.pending_since = self.clock.steady();
             self.pending[at].push(rows);
+        }
+        let mut letters = taken.closed.letters;
+        letters.sort_by_key(|&(partition, _)| partition);
+        for (_, rows) in letters {
+            self.pending_bytes += commit::waiting_bytes(&rows);
+            if let Some(outlet) = &mut self.letters {
+                outlet.push(rows);
+            }
         }
         Ok((taken.watermark, windows))
     }

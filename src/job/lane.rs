@@ -5,26 +5,29 @@
 
 mod begin;
 mod frames;
+mod letters;
+mod pass;
 mod shares;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{filter, filter_record_batch, take_record_batch};
+use arrow::array::{Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 
 use self::begin::Identity;
 pub use self::begin::LaneStart;
 use self::frames::Frame;
+use self::letters::{Letters, Why};
 use self::shares::Placing;
 use super::JobError;
 use super::start::GO_ON_WITHOUT;
 use crate::checkpoint::LastFrame;
 use crate::decode::{Decoder, Format};
 use crate::model::{Counts, FrameRef, Partition, Reject, RejectReason, Watermark, Window};
-use crate::query::{JobPlan, Output, Table, Tally, Ticks};
-use crate::sink::{RowTimes, SinkRows};
+use crate::query::{JobPlan, Output, Table, Tally, Ticks, Trail};
+use crate::sink::SinkRows;
 use crate::window::{OpenWindow, Progress};
 
 /// The default of frames of one partition that are worked through together: large enough that what a
@@ -47,6 +50,8 @@ pub struct Shared {
     pub bad_data_fails: bool,
     /// Whether the job ends when the topic is no longer the one that was read.
     pub fail_on_data_loss: bool,
+    /// Whether rejects and late ticks are kept, with the bytes of their frames.
+    pub keeps_letters: bool,
 }
 
 /// One topic partition.
@@ -71,6 +76,8 @@ pub struct Lane {
     /// Rows of queries without windows that no epoch has taken yet.
     passed: Vec<(usize, SinkRows)>,
     passed_bytes: usize,
+    /// Dead letters; `None`: they are not kept, and no payload is copied.
+    letters: Option<Letters>,
     /// Whether the frames' keys are kept.
     uses_key: bool,
     scratch: Vec<usize>,
@@ -108,6 +115,9 @@ impl Lane {
             counts: Counts::default(),
             passed: Vec::new(),
             passed_bytes: 0,
+            letters: shared
+                .keeps_letters
+                .then(|| Letters::new(partition, &shared)),
             uses_key: frames::uses_key(&shared),
             scratch: Vec::new(),
             shared,
@@ -143,9 +153,17 @@ impl Lane {
         self.tables.iter().map(BTreeMap::len).sum()
     }
 
-    /// Bytes of rows that wait for the next epoch, about.
-    pub fn passed_bytes(&self) -> usize {
-        self.passed_bytes
+    /// Bytes of rows and dead letters that wait for the next epoch, about.
+    pub fn waiting_bytes(&self) -> usize {
+        self.passed_bytes + self.letters.as_ref().map_or(0, Letters::bytes)
+    }
+
+    /// Takes out the dead letters, if there are any.
+    pub fn take_letters(&mut self) -> Result<Option<SinkRows>, JobError> {
+        match &mut self.letters {
+            Some(letters) => letters.take(),
+            None => Ok(None),
+        }
     }
 
     /// Takes out the rows of queries without windows, by output.
@@ -173,13 +191,20 @@ impl Lane {
         let waits_uncounted = |first: &Frame| !self.counting(first.offset);
         let straddles =
             self.frames.first().is_some_and(waits_uncounted) && self.counting(frame.offset);
-        if straddles || self.decoder.rows() >= self.shared.micro_batch_frames {
+        let holds_much = self.letters.as_ref().is_some_and(Letters::holds_much);
+        let is_full = self.decoder.rows() >= self.shared.micro_batch_frames || holds_much;
+        if straddles || is_full {
             self.flush()?;
         }
         let appended = self.decoder.push(frame.payload, &mut self.rejects);
         if !self.rejects.is_empty() {
             self.count_rejects(frame)?;
         }
+        let counting = self.counting(frame.offset);
+        if let Some(letters) = self.letters.as_mut().filter(|_| counting) {
+            letters.take_in(frame, appended, &self.rejects);
+        }
+        self.rejects.clear();
         if appended {
             self.frames.push(Frame::new(frame, self.uses_key));
         }
@@ -222,6 +247,9 @@ impl Lane {
             }
             self.frames = frames;
             self.frames.clear();
+            if let Some(letters) = &mut self.letters {
+                letters.release();
+            }
         }
         self.progress.skip_to(self.ahead);
         Ok(())
@@ -250,7 +278,7 @@ impl Lane {
 
     fn count_rejects(&mut self, frame: &FrameRef<'_>) -> Result<(), JobError> {
         let counting = self.counting(frame.offset);
-        for reject in self.rejects.drain(..) {
+        for reject in &self.rejects {
             if self.shared.bad_data_fails {
                 return Err(JobError::BadData(format!(
                     "topic {}, partition {}, offset {}: {}; correct the producer, or say bad_data = 'drop' in {}",
@@ -311,15 +339,27 @@ impl Lane {
         before: &[Watermark],
     ) -> Result<(), JobError> {
         let mut tally = Tally::default();
-        let counting = at == 0 && self.counting(frames[0].offset);
-        match output.pipeline.ticks(output.project(batch)?, &mut tally) {
+        let is_counted = self.counting(frames[0].offset);
+        let counting = at == 0 && is_counted;
+        let keeps = is_counted && !output.sink.is_preview();
+        let mut trail = (self.letters.is_some() && keeps).then(Trail::default);
+        match output
+            .pipeline
+            .ticks(output.project(batch)?, &mut tally, trail.as_mut())
+        {
             Ok(ticks) => {
                 if counting {
                     self.counts.read += tally.ticks;
                     self.counts.filtered += tally.filtered;
                     self.counts.reject(RejectReason::Null, tally.null);
                 }
-                self.add(at, output, &ticks, frames, before, counting)
+                if let (Some(letters), Some(trail)) = (&mut self.letters, &trail) {
+                    for trace in trail.missing() {
+                        let frame = frames[trace.frame].offset;
+                        letters.tick(frame, trace.element, at, Why::Missing);
+                    }
+                }
+                self.add(at, output, &ticks, trail.as_ref(), frames, before, counting)
             }
             Err(error) if batch.num_rows() == 1 => {
                 tracing::debug!(
@@ -330,6 +370,10 @@ impl Lane {
                 if counting {
                     self.counts.read += 1;
                     self.counts.reject(RejectReason::WrongType, 1);
+                }
+                if let (Some(letters), Some(_)) = (&mut self.letters, &trail) {
+                    let why = Why::Failed(error.strip_backtrace());
+                    letters.tick(frames[0].offset, None, at, why);
                 }
                 Ok(())
             }
@@ -359,13 +403,14 @@ impl Lane {
         at: usize,
         output: &Output,
         ticks: &Ticks,
+        trail: Option<&Trail>,
         frames: &[Frame],
         before: &[Watermark],
         counting: bool,
     ) -> Result<(), JobError> {
         let mut counts = Counts::default();
         let Some(windows) = output.pipeline.windows() else {
-            return self.pass(at, output, ticks, frames, counting);
+            return self.pass(at, output, ticks, trail, frames, counting);
         };
         let placing = Placing {
             ticks,
@@ -374,7 +419,13 @@ impl Lane {
             emitted: self.emitted[at],
             max_future_skew: self.shared.max_future_skew,
         };
-        let shares = placing.shares(windows, &mut counts);
+        let mut letters = trail.zip(self.letters.as_mut());
+        let shares = placing.shares(windows, &mut counts, &mut |row, kept_out| {
+            if let Some((trail, letters)) = &mut letters {
+                let frame = frames[ticks.frame.value(row) as usize].offset;
+                letters.tick(frame, trail.element(row), at, Why::KeptOut(kept_out));
+            }
+        });
         if counting {
             self.counts.add(&counts);
         }
@@ -404,43 +455,6 @@ impl Lane {
                 }
             };
             output.pipeline.update(table, &input, &mut self.scratch)?;
-        }
-        Ok(())
-    }
-
-    /// Keeps the rows of a query without windows until the next epoch. Those of frames that an earlier
-    /// run committed are in its files.
-    fn pass(
-        &mut self,
-        at: usize,
-        output: &Output,
-        ticks: &Ticks,
-        frames: &[Frame],
-        counting: bool,
-    ) -> Result<(), JobError> {
-        if !self.counting(frames[0].offset) {
-            return Ok(());
-        }
-        let failed = |error: arrow::error::ArrowError| JobError::Failed(error.to_string());
-        let mut rows = ticks.rows(&output.schema)?;
-        let mut times = ticks.event_time.clone();
-        if output.needs_event_time() && times.null_count() > 0 {
-            let timed = arrow::compute::is_not_null(&times).map_err(failed)?;
-            rows = filter_record_batch(&rows, &timed).map_err(failed)?;
-            times = filter(&times, &timed)
-                .map_err(failed)?
-                .as_primitive()
-                .clone();
-        }
-        if counting {
-            let untimed = (ticks.event_time.len() - rows.num_rows()) as u64;
-            self.counts.in_windows += rows.num_rows() as u64;
-            self.counts.reject(RejectReason::Null, untimed);
-        }
-        if rows.num_rows() > 0 {
-            self.passed_bytes += rows.get_array_memory_size();
-            let times = RowTimes::Each(times);
-            self.passed.push((at, SinkRows { times, rows }));
         }
         Ok(())
     }

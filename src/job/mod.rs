@@ -5,6 +5,7 @@
 
 mod clock;
 mod crew;
+mod dead_letters;
 mod epoch;
 mod error;
 mod lane;
@@ -20,6 +21,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use clock::{Clock, wall_clock};
+pub use dead_letters::{DEAD_LETTERS, DeadLetters};
 pub use error::JobError;
 pub use lane::MICRO_BATCH_FRAMES;
 pub use progress::ProgressReport;
@@ -75,6 +77,8 @@ pub struct JobSpec {
     pub fail_on_data_loss: bool,
     /// Event times further in the future of Kafka's timestamp are rejected.
     pub max_future_skew: Duration,
+    /// Where rejects and late ticks are kept; `None`: they are counted only.
+    pub dead_letters: Option<DeadLetters>,
     /// Set it to end the job after a last commit.
     pub stop: Arc<AtomicBool>,
     /// Its times.
@@ -97,6 +101,8 @@ pub struct Summary {
     pub rows: u64,
     /// Files that this run published.
     pub files: usize,
+    /// Dead letters that this run published; they are neither in `rows` nor in `files`.
+    pub dead_letters: u64,
     /// What became of the ticks since the job's first epoch.
     pub counts: Counts,
     /// Windows that stay open, and the start of the earliest, nanoseconds since 1970 UTC.
@@ -139,11 +145,12 @@ pub fn run(
     let mut spec = spec;
     let tasks = spec.plan.load().map_err(JobError::Failed)?;
     let sinks = start::open_sinks(&spec, checkpoint.as_ref())?;
+    let letters = dead_letters::Outlet::open(&spec, checkpoint.as_ref())?;
     let bounds = topic.bounds()?;
     if checkpoint.is_none() && spec.start == StartAt::Group {
         spec.start = start::of_group(topic, &bounds)?;
     }
-    epoch::Coordinator::new(spec, store.as_mut(), sinks, checkpoint, tasks).run(
+    epoch::Coordinator::new(spec, store.as_mut(), sinks, letters, checkpoint, tasks).run(
         topic,
         bounds,
         on_progress,

@@ -24,8 +24,12 @@ const POLL_FRAMES: usize = 8192;
 /// Windows of its partitions that a worker holds open before it asks for those that can be closed: each
 /// costs some kilobytes for every key, and for keys that are no single text 40 kB however few they are.
 const CROWD: usize = 32;
-/// Bytes of rows without windows that a worker holds before it waits for an epoch to take them.
-const PASSED_BYTES: usize = 16 << 20;
+/// Bytes of rows without windows, and of dead letters, that a worker holds before it waits for an epoch to take them.
+const WAITING_BYTES: usize = 16 << 20;
+/// Frames that one poll hands on at the most where their bytes may have to be kept; fewer where they are large.
+const KEPT_POLL_FRAMES: usize = 256;
+/// What the first frames are taken to be as large as, at the most: the default of Kafka's `message.max.bytes`.
+const LARGE_FRAME_BYTES: usize = 1 << 20;
 /// A partition is taken to be at its end for so long after the source has said so.
 const SURE_FOR: Duration = Duration::from_secs(15);
 /// How long a poll waits for the first frame: the longest that the coordinator waits for an answer.
@@ -78,6 +82,8 @@ pub struct ClosedTables {
     pub tables: Vec<(usize, Window, Partition, Table)>,
     /// Rows of queries without windows, by output and partition.
     pub passed: Vec<(usize, Partition, SinkRows)>,
+    /// Dead letters, by partition.
+    pub letters: Vec<(Partition, SinkRows)>,
     /// For the checkpoint.
     pub partitions: BTreeMap<Partition, PartitionState>,
     /// What became of the ticks since the last epoch.
@@ -91,6 +97,7 @@ impl ClosedTables {
     pub fn add(&mut self, other: ClosedTables) {
         self.tables.extend(other.tables);
         self.passed.extend(other.passed);
+        self.letters.extend(other.letters);
         self.partitions.extend(other.partitions);
         self.counts.add(&other.counts);
         self.open_groups += other.open_groups;
@@ -148,6 +155,8 @@ pub struct Worker {
     clock: Clock,
     /// Frames to read until the next epoch; `None`: no limit.
     budget: Option<u64>,
+    /// Bytes of the largest frame of the last poll.
+    largest_frame: usize,
     /// It has said that it waits.
     told: bool,
     /// It asks for an epoch when it holds more tables than this.
@@ -180,6 +189,7 @@ impl Worker {
             shared,
             clock,
             budget: budget_per_partition.map(|each| each * partitions),
+            largest_frame: LARGE_FRAME_BYTES,
             told: false,
             crowd: CROWD,
         }
@@ -225,7 +235,7 @@ impl Worker {
                 Ok(Command::Close {
                     emitted,
                     budget_per_partition,
-                }) => self.close(&emitted, budget_per_partition),
+                }) => self.close(&emitted, budget_per_partition)?,
                 Ok(Command::Look) => {
                     let message = "asked twice without an answer between";
                     return Err(JobError::Failed(message.into()));
@@ -241,7 +251,7 @@ impl Worker {
     /// One turn: says what is to be said, or reads, or has nothing to do.
     pub fn turn(&mut self) -> Result<Turn, JobError> {
         let finished = self.members.values().all(Member::finished);
-        let is_full = self.passed_bytes() >= PASSED_BYTES;
+        let is_full = self.waiting_bytes() >= WAITING_BYTES;
         let waits = finished || self.budget == Some(0) || is_full;
         if is_full && !finished {
             if self.crowd != usize::MAX {
@@ -267,15 +277,23 @@ impl Worker {
 
     /// One poll, and the work on what it brought.
     fn read(&mut self) -> Result<(), JobError> {
+        let most = match self.shared.keeps_letters {
+            true => (WAITING_BYTES / self.largest_frame.max(1)).clamp(1, KEPT_POLL_FRAMES),
+            false => POLL_FRAMES,
+        };
         let limit = self
             .budget
-            .map_or(POLL_FRAMES, |left| left.min(POLL_FRAMES as u64) as usize);
+            .map_or(most, |left| left.min(most as u64) as usize);
         let members = &mut self.members;
         let clock = &self.clock;
         let mut failed = None;
         // Read once a poll, when something has come.
         let mut now = None;
+        let mut largest = 0;
         let frames = self.source.poll(limit, POLL_TIMEOUT, &mut |event| {
+            if let Event::Frame(frame) = &event {
+                largest = largest.max(frame.payload.map_or(0, <[u8]>::len));
+            }
             if failed.is_none()
                 && let Err(error) =
                     take(members, event, now.get_or_insert_with(|| Now::read(clock)))
@@ -285,6 +303,9 @@ impl Worker {
         })?;
         if let Some(error) = failed {
             return Err(error);
+        }
+        if frames > 0 {
+            self.largest_frame = largest;
         }
         if let Some(left) = &mut self.budget {
             *left = left.saturating_sub(frames as u64);
@@ -305,10 +326,10 @@ impl Worker {
             .sum()
     }
 
-    fn passed_bytes(&self) -> usize {
+    fn waiting_bytes(&self) -> usize {
         self.members
             .values()
-            .map(|member| member.lane.passed_bytes())
+            .map(|member| member.lane.waiting_bytes())
             .sum()
     }
 
@@ -340,7 +361,7 @@ impl Worker {
         &mut self,
         emitted: &[Watermark],
         budget_per_partition: Option<u64>,
-    ) -> ClosedTables {
+    ) -> Result<ClosedTables, JobError> {
         let partitions = self.members.len() as u64;
         self.budget = budget_per_partition.map(|each| each * partitions);
         self.told = false;
@@ -354,6 +375,8 @@ impl Worker {
             closed
                 .passed
                 .extend(passed.map(|(at, rows)| (at, partition, rows)));
+            let letters = member.lane.take_letters()?;
+            closed.letters.extend(letters.map(|rows| (partition, rows)));
             closed.counts.add(&member.lane.take_counts());
             closed.open_groups += member.lane.open_groups();
             let replay = member.lane.progress().replay_point();
@@ -371,7 +394,7 @@ impl Worker {
         }
         // What could not be closed does not ask again at once.
         self.crowd = CROWD.max(2 * self.tables());
-        closed
+        Ok(closed)
     }
 }
 

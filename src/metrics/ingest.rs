@@ -25,6 +25,7 @@ pub struct IngestMetrics {
     epochs: Counter,
     rows_published: Counter,
     files_published: Counter,
+    dead_letters: Counter,
     open_windows: Gauge,
     open_groups: Gauge,
     watermark_seconds: Gauge,
@@ -50,6 +51,11 @@ impl IngestMetrics {
         self.epochs.inc();
         self.rows_published.inc_by(rows);
         self.files_published.inc_by(files);
+    }
+
+    /// Rejects and late ticks that an epoch has kept.
+    pub fn dead_letters(&self, letters: u64) {
+        self.dead_letters.inc_by(letters);
     }
 
     /// What stays open after an epoch, and up to where windows are closed.
@@ -99,6 +105,11 @@ impl IngestMetrics {
                 "stockpulse_job_files_published",
                 "Files made visible to readers",
                 &self.files_published,
+            ),
+            (
+                "stockpulse_job_dead_letters",
+                "Rejects and late ticks that were kept",
+                &self.dead_letters,
             ),
         ];
         for (name, help, counter) in counters {

@@ -122,7 +122,7 @@ impl Above {
                 });
                 let input = steps.input_schema(schema);
                 let batch = RecordBatch::try_new_with_options(input, wanted.collect(), &options)?;
-                steps.run(batch, &mut Tally::default())
+                steps.run(batch, &mut Tally::default(), None)
             }
             Above::Plan(plan) => {
                 let batch =

@@ -18,6 +18,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use super::refusal::{Place, Refusal};
 use super::steps::{certain, new_batch};
 use super::stream::is_stream;
+use super::trail::Trail;
 
 /// What of a join's rows comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +158,12 @@ impl Lookup {
     }
 
     /// Joins one batch of the stream. `dropped` is counted up by its rows of which nothing comes out.
-    pub fn run(&self, batch: &RecordBatch, dropped: &mut u64) -> Result<RecordBatch> {
+    pub fn run(
+        &self,
+        batch: &RecordBatch,
+        dropped: &mut u64,
+        trail: Option<&mut Trail>,
+    ) -> Result<RecordBatch> {
         let rows = batch.num_rows();
         let keys = self
             .keys
@@ -203,6 +209,9 @@ impl Lookup {
                 }
             }
             *dropped += u64::from(stream_rows.len() == before);
+        }
+        if let Some(trail) = trail {
+            trail.taken(&stream_rows);
         }
         self.assemble(batch, stream_rows, table_rows, marks)
     }

@@ -25,6 +25,7 @@ use super::sinks::into_sink;
 use super::split::{above, find_aggregate, node_name, window_key, window_rows_schema};
 use super::steps::{Steps, Tally};
 use super::stream::{carry_hidden, is_stream, timestamp_type};
+use super::trail::Trail;
 use super::unnested;
 use super::windowing::window_column;
 use crate::model::Window;
@@ -156,9 +157,14 @@ impl Pipeline {
         }
     }
 
-    /// Runs the stateless part over the frames of one micro-batch.
-    pub fn ticks(&self, frames: RecordBatch, tally: &mut Tally) -> Result<Ticks> {
-        let rows = self.below.run(frames, tally)?;
+    /// Runs the stateless part over the frames of one micro-batch. What it leaves out is on the `trail`.
+    pub fn ticks(
+        &self,
+        frames: RecordBatch,
+        tally: &mut Tally,
+        trail: Option<&mut Trail>,
+    ) -> Result<Ticks> {
+        let rows = self.below.run(frames, tally, trail)?;
         let mut columns = rows.columns().to_vec();
         let frame = columns
             .pop()

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatch, UInt32Array};
 use arrow::compute::{and, filter_record_batch, prep_null_mask_filter, take};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::{Result, internal_err};
@@ -15,9 +15,11 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Unnest};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 
 use super::lookup::Lookup;
 use super::refusal::{Place, Refusal};
+use super::trail::Trail;
 
 /// What became of the rows that a run of steps was given.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct Steps {
     input: Vec<String>,
     steps: Vec<Step>,
     schema: SchemaRef,
+    /// Per column of `schema` whether it is a column of the table as it was.
+    plain: Vec<bool>,
 }
 
 #[derive(Debug, Clone)]
@@ -52,6 +56,8 @@ enum Step {
         list: usize,
         columns: Vec<usize>,
         schema: SchemaRef,
+        /// Whether the list is a column of the table as it was.
+        plain: bool,
     },
     Lookup(Box<Lookup>),
 }
@@ -82,6 +88,11 @@ impl Steps {
                     .iter()
                     .map(|e| state.create_physical_expr(e.clone(), projection.input.schema()))
                     .collect::<Result<Vec<_>>>()?;
+                let plain = exprs.iter().map(|expr| {
+                    let column = expr.downcast_ref::<Column>();
+                    column.is_some_and(|column| steps.plain[column.index()])
+                });
+                steps.plain = plain.collect();
                 steps.schema = Arc::clone(projection.schema.inner());
                 let schema = Arc::clone(&steps.schema);
                 steps.steps.push(Step::Project { exprs, schema });
@@ -96,6 +107,7 @@ impl Steps {
                 let (lookup, stream) = Lookup::compile(join, state)?;
                 let mut steps = Steps::compile(&stream, state)?;
                 steps.schema = Arc::clone(lookup.schema());
+                steps.plain = vec![false; steps.schema.fields().len()];
                 steps.steps.push(Step::Lookup(Box::new(lookup)));
                 Ok(steps)
             }
@@ -138,8 +150,13 @@ impl Steps {
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
-    /// Runs the chain over one batch of the input columns.
-    pub fn run(&self, batch: RecordBatch, tally: &mut Tally) -> Result<RecordBatch> {
+    /// Runs the chain over one batch of the input columns. A `trail` is for a table's frames only.
+    pub fn run(
+        &self,
+        batch: RecordBatch,
+        tally: &mut Tally,
+        mut trail: Option<&mut Trail>,
+    ) -> Result<RecordBatch> {
         let mut batch = batch;
         let mut dropped = 0;
         for step in &self.steps {
@@ -147,21 +164,26 @@ impl Steps {
                 Step::Project { exprs, schema } => batch = project(&batch, exprs, schema)?,
                 Step::Filter { conditions } => {
                     let before = (tally.null, tally.filtered);
-                    batch = filter(batch, conditions, tally)?;
+                    batch = filter(batch, conditions, tally, trail.as_deref_mut())?;
                     dropped += tally.null - before.0 + tally.filtered - before.1;
                 }
                 Step::Unnest {
                     list,
                     columns,
                     schema,
+                    plain,
                 } => {
                     tally.ticks += dropped;
                     dropped = 0;
+                    if let Some(trail) = trail.as_deref_mut() {
+                        let lists = batch.column(*list).as_list_opt::<i32>();
+                        trail.unnested(lists.filter(|_| *plain).map(places));
+                    }
                     batch = unnest(&batch, *list, columns, schema)?;
                 }
                 Step::Lookup(lookup) => {
                     let mut unmatched = 0;
-                    batch = lookup.run(&batch, &mut unmatched)?;
+                    batch = lookup.run(&batch, &mut unmatched, trail.as_deref_mut())?;
                     tally.filtered += unmatched;
                     dropped += unmatched;
                 }
@@ -176,6 +198,7 @@ impl Steps {
         let mut steps = Steps {
             input: schema.fields().iter().map(|f| f.name().clone()).collect(),
             steps: Vec::new(),
+            plain: vec![true; schema.fields().len()],
             schema,
         };
         let filters = scan.filters.clone();
@@ -220,10 +243,13 @@ impl Steps {
             return Err(unnest_refusal(message).into());
         }
         self.schema = Arc::clone(unnest.schema.inner());
+        let plain = self.plain[*list];
+        self.plain = vec![false; self.schema.fields().len()];
         self.steps.push(Step::Unnest {
             list: *list,
             columns: unnest.dependency_indices.clone(),
             schema: Arc::clone(&self.schema),
+            plain,
         });
         Ok(())
     }
@@ -247,7 +273,12 @@ fn project(
     new_batch(schema, columns, rows)
 }
 
-fn filter(batch: RecordBatch, conditions: &[Condition], tally: &mut Tally) -> Result<RecordBatch> {
+fn filter(
+    batch: RecordBatch,
+    conditions: &[Condition],
+    tally: &mut Tally,
+    trail: Option<&mut Trail>,
+) -> Result<RecordBatch> {
     let rows = batch.num_rows();
     let mut needed: Option<BooleanArray> = None;
     let mut wanted: Option<BooleanArray> = None;
@@ -268,11 +299,15 @@ fn filter(batch: RecordBatch, conditions: &[Condition], tally: &mut Tally) -> Re
         });
     }
     let has_values = needed.as_ref().map_or(rows, |mask| mask.true_count());
-    let mask = match (needed, wanted) {
+    let mask = match (&needed, wanted) {
         (None, None) => return Ok(batch),
-        (Some(mask), None) | (None, Some(mask)) => mask,
-        (Some(needed), Some(wanted)) => and(&needed, &wanted)?,
+        (Some(mask), None) => mask.clone(),
+        (None, Some(mask)) => mask,
+        (Some(needed), Some(wanted)) => and(needed, &wanted)?,
     };
+    if let Some(trail) = trail {
+        trail.filtered(&batch, needed.as_ref(), &mask)?;
+    }
     let batch = filter_record_batch(&batch, &mask)?;
     tally.null += (rows - has_values) as u64;
     tally.filtered += (has_values - batch.num_rows()) as u64;
@@ -324,6 +359,14 @@ fn unnest(
         })
         .collect::<Result<Vec<_>>>()?;
     new_batch(schema, columns, rows)
+}
+
+/// Of every element of the lists its place in its own.
+fn places(lists: &ListArray) -> Vec<u32> {
+    let offsets = lists.value_offsets();
+    let rows = (0..lists.len()).filter(|&row| lists.is_valid(row));
+    rows.flat_map(|row| 0..(offsets[row + 1] - offsets[row]) as u32)
+        .collect()
 }
 
 /// A condition whose nulls are false.

@@ -24,6 +24,9 @@ const PAGE_ROWS: usize = 20_000;
 /// zstd's level: candles of a minute come out as small as with the highest ones.
 const ZSTD_LEVEL: i32 = 3;
 
+/// Bytes of different values of a column whose values share bytes that are written once a row group.
+const SHARED_BYTES: usize = 64 << 20;
+
 /// Rows between two looks at the size of a file that may only grow so far.
 const SIZED_PIECE_ROWS: usize = 1_000;
 
@@ -171,7 +174,8 @@ fn file_field(field: &Field) -> Field {
 fn file_type(declared: &DataType) -> DataType {
     match declared {
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
-        DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+        // Views stay: their values share bytes, and flat they may be more than memory, and offsets, hold.
+        DataType::LargeBinary => DataType::Binary,
         DataType::Dictionary(_, values) => file_type(values),
         DataType::Struct(fields) => {
             DataType::Struct(fields.iter().map(|field| file_field(field)).collect())
@@ -208,6 +212,10 @@ fn properties(options: &ParquetOptions, schema: &Schema, long: bool) -> WriterPr
         let column = ColumnPath::new(vec![field.name().clone()]);
         properties = match field.data_type() {
             DataType::Utf8 => properties.set_column_dictionary_enabled(column, true),
+            // Values that share bytes are often the same.
+            DataType::BinaryView => properties
+                .set_column_dictionary_enabled(column.clone(), true)
+                .set_column_dictionary_page_size_limit(column, SHARED_BYTES),
             DataType::Timestamp(_, _) => {
                 properties.set_column_encoding(column, Encoding::DELTA_BINARY_PACKED)
             }

@@ -50,7 +50,7 @@ impl JsonLines {
             }),
         };
         let nothing = RecordBatch::new_empty(Arc::clone(&lines.schema));
-        lines.write(&nothing, &mut Vec::new())?;
+        lines.write(nothing.columns().to_vec(), &mut Vec::new())?;
         Ok(lines)
     }
 
@@ -58,17 +58,24 @@ impl JsonLines {
     pub(super) fn text(&self, rows: &[SinkRows]) -> Result<Vec<u8>, SinkError> {
         let mut text = Vec::new();
         for SinkRows { rows, .. } in rows {
-            self.write(rows, &mut text)?;
+            self.write(rows.columns().to_vec(), &mut text)?;
         }
         Ok(text)
     }
 
-    fn write(&self, rows: &RecordBatch, text: &mut Vec<u8>) -> Result<(), SinkError> {
+    /// Columns of rows, a line each.
+    pub(super) fn columns(&self, columns: Vec<ArrayRef>) -> Result<Vec<u8>, SinkError> {
+        let mut text = Vec::new();
+        self.write(columns, &mut text)?;
+        Ok(text)
+    }
+
+    fn write(&self, columns: Vec<ArrayRef>, text: &mut Vec<u8>) -> Result<(), SinkError> {
         let refused = |error: ArrowError| {
             SinkError::Options(format!("rows cannot be written as JSON: {error}"))
         };
         // The declared names and marks, the types as they come.
-        let fields = self.schema.fields().iter().zip(rows.columns());
+        let fields = self.schema.fields().iter().zip(&columns);
         let fields: Vec<Field> = fields
             .map(|(field, column)| {
                 field
@@ -77,8 +84,7 @@ impl JsonLines {
                     .with_data_type(column.data_type().clone())
             })
             .collect();
-        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), rows.columns().to_vec())
-            .map_err(refused)?;
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(refused)?;
         let formats = Arc::clone(&self.formats) as Arc<dyn EncoderFactory>;
         let mut writer = WriterBuilder::new()
             .with_explicit_nulls(true)

@@ -2,7 +2,8 @@
 //! once the checkpoint that names them is durable, *recover* after a restart.
 //!
 //! Parquet files are staged (written, fsynced) beside the table and published by renaming; printed rows
-//! are printed when they are staged, so that they are seen at least once.
+//! are printed when they are staged, so that they are seen at least once. Rows of a topic are staged in a file
+//! and published by a transaction.
 
 mod console;
 mod file;
@@ -13,6 +14,7 @@ mod parquet;
 mod partition;
 mod place;
 mod text_table;
+mod topic;
 
 use std::path::PathBuf;
 
@@ -21,6 +23,7 @@ use arrow::array::{RecordBatch, TimestampNanosecondArray};
 pub use self::console::{Console, ConsoleSink, PrintFormat};
 pub use self::layout::default_checkpoint_dir;
 pub use self::parquet::ParquetSink;
+pub use self::topic::{TopicAddress, TopicOptions, TopicSink};
 use crate::checkpoint::FileEntry;
 use crate::disk::Disk;
 use crate::model::Epoch;
@@ -32,6 +35,8 @@ pub enum Sink {
     Parquet(Box<ParquetSink>),
     /// Standard output.
     Console(ConsoleSink),
+    /// A Kafka topic.
+    Topic(Box<TopicSink>),
 }
 
 impl Sink {
@@ -43,6 +48,7 @@ impl Sink {
         match self {
             Sink::Parquet(sink) => sink.recover(committed),
             Sink::Console(_) => Ok(()),
+            Sink::Topic(sink) => sink.recover(committed),
         }
     }
 
@@ -58,6 +64,7 @@ impl Sink {
         match self {
             Sink::Parquet(sink) => sink.stage(epoch, rows),
             Sink::Console(sink) => sink.print(&rows).map(|()| Vec::new()),
+            Sink::Topic(sink) => sink.stage(epoch, rows),
         }
     }
 
@@ -69,6 +76,7 @@ impl Sink {
         match self {
             Sink::Parquet(sink) => sink.publish(files),
             Sink::Console(_) => Ok(()),
+            Sink::Topic(sink) => sink.publish(files),
         }
     }
 
@@ -151,6 +159,9 @@ pub enum SinkError {
     /// An option of the sink's table that files cannot be written by.
     #[error("{0}")]
     Options(String),
+    /// The broker does not answer, does not let us in, or does not have the topic.
+    #[error("{0}")]
+    Unreachable(String),
     /// Nobody reads what is printed any more (`| head`).
     #[error("standard output was closed")]
     Closed,

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use super::launch::{LaunchError, Prepared, prepare};
 use super::refuse;
 use crate::config::ingest::args::IngestArgs;
-use crate::config::ingest::{IngestOptions, StartingOffsets, Trigger};
+use crate::config::ingest::{DeadLetters, IngestOptions, StartingOffsets, Trigger};
 use crate::config::kafka::KafkaProperties;
 use crate::job::{JobError, StartAt};
 use crate::model::Exit;
@@ -83,7 +83,11 @@ fn summary(options: &IngestOptions, prepared: &Prepared) -> String {
         SinkOptions::Stdout(_) => format!("prints {}", output.table),
         SinkOptions::Preview { line } => format!("shows the SELECT of line {line}"),
     };
-    let outputs: Vec<String> = prepared.plan.outputs.iter().map(written).collect();
+    let letters =
+        (options.dead_letters.iter()).map(|place| format!("keeps dead letters in {place}"));
+    let outputs: Vec<String> = (prepared.plan.outputs.iter().map(written))
+        .chain(letters)
+        .collect();
     format!(
         "{} is valid: reads topic {}, {}\n",
         options.sql_path.display(),
@@ -245,6 +249,19 @@ fn commits(options: &IngestOptions, prepared: &Prepared) -> Section {
     section.say(
         "exactly once",
         "offsets, watermarks and the names of staged files are one commit, after which the files are published; a restart goes on from it",
+    );
+    section.say(
+        "dead letters",
+        match &options.dead_letters {
+            None => "rejects and late ticks are counted, and not kept (spark.stockpulse.deadLetters)".to_owned(),
+            Some(DeadLetters::Folder(path)) => format!(
+                "rejects and late ticks, with their bytes: {}, published with the tables' files",
+                path.display()
+            ),
+            Some(DeadLetters::Topic(topic)) => format!(
+                "rejects and late ticks, with their bytes: topic {topic}, a transaction for each commit"
+            ),
+        },
     );
     if outputs
         .iter()

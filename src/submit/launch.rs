@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::letters::dead_letters;
 use crate::config::ingest::{IngestOptions, StartingOffsets, Trigger};
 use crate::config::kafka::KafkaProperties;
 use crate::disk::Disk;
 use crate::job::{
-    self, Clock, JobError, JobSpec, MICRO_BATCH_FRAMES, ProgressReport, StartAt, Summary,
+    self, Clock, DeadLetters, JobError, JobSpec, MICRO_BATCH_FRAMES, ProgressReport, StartAt,
+    Summary,
 };
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::Exit;
@@ -58,6 +60,8 @@ pub struct Prepared {
     pub start: StartAt,
     /// Where checkpoints go; `None`: nothing is committed.
     pub checkpoint_dir: Option<PathBuf>,
+    /// Where dead letters go; `None`: they are counted only.
+    pub dead_letters: Option<DeadLetters>,
 }
 
 /// Plans `sql` and checks `options` against it.
@@ -68,11 +72,14 @@ pub fn prepare(options: &IngestOptions, sql: &SqlFile) -> Result<Prepared, Launc
     let plan = JobPlan::new(sql).map_err(LaunchError::Sql)?;
     let source = &plan.source.options;
     let group = source.group_id.clone();
+    let kafka = options.kafka(&source.bootstrap_servers, &source.kafka_properties());
+    let checkpoint_dir = checkpoint_dir(options, &plan)?;
     Ok(Prepared {
-        kafka: options.kafka(&source.bootstrap_servers, &source.kafka_properties()),
+        dead_letters: dead_letters(options, &plan, &kafka, checkpoint_dir.as_deref())?,
+        kafka,
         group: group.unwrap_or_else(|| format!("stockpulse-{}", options.name)),
         start: start_at(options, &source.topic, source.source_offset)?,
-        checkpoint_dir: checkpoint_dir(options, &plan)?,
+        checkpoint_dir,
         plan,
     })
 }
@@ -93,6 +100,7 @@ pub fn launch(
         group,
         start,
         checkpoint_dir,
+        dead_letters,
     } = prepare(options, sql)?;
     // Before Kafka, so that a folder that cannot be written is not found out about only later.
     let name = options.name.clone();
@@ -124,6 +132,7 @@ pub fn launch(
         max_offsets_per_trigger: options.max_offsets_per_trigger,
         fail_on_data_loss: options.fail_on_data_loss,
         max_future_skew: options.max_future_skew,
+        dead_letters: dead_letters.clone(),
         stop: Arc::clone(stop),
         clock: Clock::system(),
         disk: Disk::default(),

@@ -4,6 +4,7 @@
 
 mod explain;
 pub mod launch;
+mod letters;
 pub mod progress;
 
 use std::io::IsTerminal;
@@ -168,12 +169,16 @@ fn farewell(summary: &Summary) -> String {
             )
         }
     };
+    let letters = match summary.dead_letters {
+        0 => String::new(),
+        letters => format!(", and {letters} dead letters"),
+    };
     let printed = format!("{} rows printed", summary.rows_printed);
     let written = format!("{} rows in {} files written", summary.rows, summary.files);
     let rows = match (summary.is_preview, summary.rows_printed) {
         (true, _) => printed,
-        (false, 0) => written,
-        (false, _) => format!("{printed}, {written}"),
+        (false, 0) => written + &letters,
+        (false, _) => format!("{printed}, {written}{letters}"),
     };
     format!(
         "{rebuilt}done: {rows} by this run; since the job began {} ticks read, {} in windows, {} filtered, {} late, {rejected}; {open}",

@@ -31,6 +31,7 @@ fn checkpoint(epoch: u64) -> Checkpoint {
         since: BTreeMap::new(),
         files: Vec::new(),
         counts: Counts::default(),
+        dead_letters: None,
         query: BTreeMap::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! The Parquet table: what readers see at every moment, and after every way a process can end.
 
 mod partitions;
+mod topic;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -19,6 +19,8 @@ Properties (--conf, or the properties file):
                                            would lose candles (default: true)
   spark.stockpulse.maxFutureSkew           event times further than this in the future of their Kafka
                                            timestamp are rejected (default: 10 minutes)
+  spark.stockpulse.deadLetters             keep what is in no candle, rejects and late ticks, with its reason and
+                                           bytes: a folder (Parquet), or kafka:TOPIC (default: counted only)
   spark.stockpulse.rebuild                 true: as --rebuild (default: false)
   spark.stockpulse.var.NAME                value of {{ NAME }} in the SQL file; it beats the environment,
                                            which beats .env, which beats the default in the file

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use args::IngestArgs;
 use properties::{Properties, known};
-pub use values::{StartingOffsets, Trigger};
+pub use values::{DeadLetters, StartingOffsets, Trigger};
 
 use super::kafka::KafkaProperties;
 use super::secret::Secret;
@@ -53,6 +53,8 @@ pub struct IngestOptions {
     pub fail_on_data_loss: bool,
     /// An event time further in the future of its Kafka timestamp than this is rejected.
     pub max_future_skew: Duration,
+    /// Where rejects and late ticks are kept; `None`: they are counted only.
+    pub dead_letters: Option<DeadLetters>,
     /// Whether the tables are computed again from all that Kafka retains before the job goes on.
     pub rebuild: bool,
     /// Values of the SQL file's variables from `spark.stockpulse.var.NAME`.
@@ -106,6 +108,7 @@ impl IngestOptions {
             max_future_skew: properties
                 .read(known::MAX_FUTURE_SKEW, values::duration)?
                 .unwrap_or(DEFAULT_MAX_FUTURE_SKEW),
+            dead_letters: properties.read(known::DEAD_LETTERS, values::dead_letters)?,
             rebuild: args.rebuild
                 || properties
                     .read(known::REBUILD, values::boolean)?
@@ -133,6 +136,7 @@ impl IngestOptions {
             max_offsets_per_trigger: None,
             fail_on_data_loss: true,
             max_future_skew: DEFAULT_MAX_FUTURE_SKEW,
+            dead_letters: None,
             rebuild: false,
             vars: BTreeMap::new(),
             kafka_environment: Vec::new(),
@@ -182,6 +186,10 @@ impl IngestOptions {
             let names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
             names.join(", ")
         };
+        let letters = match &self.dead_letters {
+            Some(letters) => letters.to_string(),
+            None => "not kept".to_owned(),
+        };
         let vars: Vec<&str> = self.vars.keys().map(String::as_str).collect();
         let checkpoint = match &self.checkpoint_location {
             Some(path) => path.display().to_string(),
@@ -197,6 +205,7 @@ impl IngestOptions {
              maxOffsetsPerTrigger    {:?}\n\
              failOnDataLoss          {}\n\
              maxFutureSkew           {:?}\n\
+             deadLetters             {letters}\n\
              rebuild                 {}\n\
              variables               {}\n\
              Kafka properties        {}\n\

@@ -47,6 +47,7 @@ fn defaults() {
             max_offsets_per_trigger: None,
             fail_on_data_loss: true,
             max_future_skew: Duration::from_secs(600),
+            dead_letters: None,
             rebuild: false,
             vars: BTreeMap::new(),
             kafka_environment: vec![],
@@ -144,6 +145,7 @@ fn the_properties_file_is_as_sparks() {
         [("sasl.password".to_owned(), Secret::new("hunter2"))]
     );
     assert_eq!(options.max_future_skew, Duration::from_secs(3600));
+    assert_eq!(options.dead_letters, None);
     let shown = format!("{options:?}\n{}", options.describe());
     assert!(
         !shown.contains("hunter2") && shown.contains("sasl.password"),
@@ -277,6 +279,19 @@ fn wrong_values_say_what_would_be_right() {
     conf(
         "spark.kafka.=1",
         expect!["spark.kafka. (--conf): the librdkafka property is missing"],
+    );
+    check_error(
+        &[],
+        Some("\nspark.stockpulse.deadLetters s3://bucket/dead\n"),
+        expect![[
+            r#"spark.stockpulse.deadLetters (job.conf:2) is "s3://bucket/dead"; it must be a folder of this machine (a path, or file:/// and one), or kafka: and a topic such as kafka:dead_letters"#
+        ]],
+    );
+    conf(
+        "spark.stockpulse.deadLetters=kafka:a topic",
+        expect![[
+            r#"spark.stockpulse.deadLetters (--conf) is "kafka:a topic"; it must be a folder of this machine (a path, or file:/// and one), or kafka: and a topic such as kafka:dead_letters; a topic's name is 1 to 249 letters, digits, . _ and -"#
+        ]],
     );
     check_error(
         &[],

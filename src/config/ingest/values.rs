@@ -10,6 +10,8 @@ use crate::model::{Partition, parse_duration};
 
 /// More threads than this are a slip of the finger.
 const MOST_THREADS: usize = 1024;
+/// Letters of a topic's name at the most; Kafka's rule.
+const LONGEST_TOPIC: usize = 249;
 /// Shortest and longest processing time; a shorter one would be all commits.
 const PROCESSING_TIMES: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(86_400)];
 
@@ -39,6 +41,24 @@ impl StartingOffsets {
     pub const EARLIEST: i64 = -2;
     /// Stands for the offset after the last message in a map, as in Spark.
     pub const LATEST: i64 = -1;
+}
+
+/// Where rejects and late ticks are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeadLetters {
+    /// In a folder, as Parquet.
+    Folder(PathBuf),
+    /// In a topic of the job's own brokers, as JSON.
+    Topic(String),
+}
+
+impl std::fmt::Display for DeadLetters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DeadLetters::Folder(path) => path.display().fmt(f),
+            DeadLetters::Topic(topic) => write!(f, "kafka:{topic}"),
+        }
+    }
 }
 
 /// `--name`, else `spark.app.name`, else the SQL file's stem.
@@ -182,6 +202,24 @@ pub(super) fn boolean(property: &Property) -> Result<bool, UsageError> {
 pub(super) fn duration(property: &Property) -> Result<Duration, UsageError> {
     parse_duration(property.value)
         .ok_or_else(|| property.wrong("a length of time such as 10 minutes"))
+}
+
+/// `kafka:TOPIC`, or a folder; a folder that is called so is `./kafka:…`.
+pub(super) fn dead_letters(property: &Property) -> Result<DeadLetters, UsageError> {
+    const WANTED: &str = "a folder of this machine (a path, or file:/// and one), or kafka: and a topic such as kafka:dead_letters";
+    let Some(topic) = property.value.strip_prefix("kafka:") else {
+        return local_path(property)
+            .map(DeadLetters::Folder)
+            .map_err(|_| property.wrong(WANTED));
+    };
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let is_name = (1..=LONGEST_TOPIC).contains(&topic.len()) && !matches!(topic, "." | "..");
+    match is_name && topic.chars().all(is_letter) {
+        true => Ok(DeadLetters::Topic(topic.to_owned())),
+        false => Err(property.wrong(&format!(
+            "{WANTED}; a topic's name is 1 to {LONGEST_TOPIC} letters, digits, . _ and -"
+        ))),
+    }
 }
 
 /// A path, or a `file:///` URL.

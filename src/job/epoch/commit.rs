@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Coordinator;
 use crate::checkpoint::{Checkpoint, Emitted, FileEntry};
 use crate::job::JobError;
+use crate::job::dead_letters::is_letters;
 use crate::model::{Epoch, Offsets};
 use crate::query::sql::FilesystemSinkOptions;
 use crate::sink::{RowTimes, SinkRows};
@@ -21,7 +22,7 @@ const IDLE_COMMIT: Duration = Duration::from_secs(10);
 const PENDING_BYTES: usize = 16 << 20;
 
 impl Coordinator<'_> {
-    /// Whether so many rows without windows wait that they are to be committed at once.
+    /// Whether so many rows without windows, or dead letters, wait that they are to be committed at once.
     pub(super) fn is_full(&self) -> bool {
         self.pending_bytes >= PENDING_BYTES
     }
@@ -37,7 +38,7 @@ impl Coordinator<'_> {
         let closes = self.pending.iter().any(|rows| !rows.is_empty());
         let due = match closes {
             true => last || self.is_full() || self.waited_long_enough(),
-            false => self.worth_a_commit(last),
+            false => self.is_full() || self.worth_a_commit(last),
         };
         if !due {
             return Ok(());
@@ -74,7 +75,10 @@ impl Coordinator<'_> {
 
     /// Files first: what is printed cannot be taken back when the disk is full.
     fn stage(&mut self, epoch: Epoch) -> Result<Vec<FileEntry>, JobError> {
-        let mut files = Vec::new();
+        let mut files = match &mut self.letters {
+            Some(outlet) => outlet.stage(epoch)?,
+            None => Vec::new(),
+        };
         for console in [false, true] {
             for (sink, rows) in self.sinks.iter_mut().zip(&mut self.pending) {
                 if sink.is_console() == console {
@@ -140,6 +144,7 @@ impl Coordinator<'_> {
             since: self.since.clone(),
             files: files.to_vec(),
             counts: self.counts.clone(),
+            dead_letters: self.letters.as_ref().map(|outlet| outlet.place.clone()),
             query: self.shared.plan.meaning.clone(),
         };
         if let Some(store) = &mut self.store {
@@ -148,17 +153,23 @@ impl Coordinator<'_> {
         for sink in &self.sinks {
             sink.publish(files)?;
         }
+        if let Some(outlet) = &self.letters {
+            outlet.publish(files)?;
+        }
         topic.commit(&Offsets(
             self.partitions
                 .iter()
                 .map(|(&p, state)| (p, state.next))
                 .collect(),
         ));
-        let rows = files.iter().map(|file| file.rows).sum();
-        self.metrics.epoch(rows, files.len() as u64);
+        let (letters, files): (Vec<_>, Vec<_>) = files.iter().partition(|file| is_letters(file));
+        let rows_in = |files: &[&FileEntry]| files.iter().map(|file| file.rows).sum::<u64>();
+        self.metrics.epoch(rows_in(&files), files.len() as u64);
+        self.metrics.dead_letters(rows_in(&letters));
         self.summary.epoch = Some(epoch);
-        self.summary.rows += rows;
+        self.summary.rows += rows_in(&files);
         self.summary.files += files.len();
+        self.summary.dead_letters += rows_in(&letters);
         self.committed = Some(checkpoint);
         self.committed_at = self.clock.steady();
         Ok(())

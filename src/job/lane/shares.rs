@@ -19,6 +19,24 @@ pub struct Share {
     pub rows: Vec<u32>,
 }
 
+/// What keeps a row out of every window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptOut {
+    /// It has no event time.
+    Untimed,
+    /// It is refused for its event time.
+    Refused(RejectReason, i64),
+    /// Its window was closed.
+    Late {
+        /// Its event time, nanoseconds.
+        time: i64,
+        /// The last window that it is in.
+        window: Window,
+        /// What had passed the window's end.
+        passed: Watermark,
+    },
+}
+
 /// The rows of a micro-batch and what decides where they go.
 pub struct Placing<'a> {
     /// The rows.
@@ -35,9 +53,14 @@ pub struct Placing<'a> {
 
 impl Placing<'_> {
     /// The shares of every window; rows that are in none are counted by what keeps them out. A row that
-    /// is late for some of its windows only is in the others.
-    pub fn shares(&self, windows: Windows, counts: &mut Counts) -> Vec<Share> {
-        let panes = self.panes(windows, counts);
+    /// is late for some of its windows only is in the others. `kept_out` hears of those that are in none.
+    pub fn shares(
+        &self,
+        windows: Windows,
+        counts: &mut Counts,
+        kept_out: &mut dyn FnMut(usize, KeptOut),
+    ) -> Vec<Share> {
+        let panes = self.panes(windows, counts, kept_out);
         if windows.overlap() == 1 {
             return panes;
         }
@@ -65,26 +88,43 @@ impl Placing<'_> {
     }
 
     /// Rows by the last window that each is in.
-    fn panes(&self, windows: Windows, counts: &mut Counts) -> Vec<Share> {
+    fn panes(
+        &self,
+        windows: Windows,
+        counts: &mut Counts,
+        kept_out: &mut dyn FnMut(usize, KeptOut),
+    ) -> Vec<Share> {
         let mut shares: Vec<Share> = Vec::new();
         let mut current = 0;
         for row in 0..self.ticks.event_time.len() {
             let frame = self.frame(row);
             if self.ticks.event_time.is_null(row) {
                 counts.reject(RejectReason::Null, 1);
+                kept_out(row, KeptOut::Untimed);
                 continue;
             }
             let time = self.ticks.event_time.value(row);
             if self.frames[frame].is_before(time, self.max_future_skew) {
                 counts.reject(RejectReason::Future, 1);
+                kept_out(row, KeptOut::Refused(RejectReason::Future, time));
                 continue;
             }
             let Some(window) = windows.last(time) else {
                 counts.reject(RejectReason::OutOfRange, 1);
+                kept_out(row, KeptOut::Refused(RejectReason::OutOfRange, time));
                 continue;
             };
             if self.is_late(window, frame) {
                 counts.late += 1;
+                let passed = self.passed(frame);
+                kept_out(
+                    row,
+                    KeptOut::Late {
+                        time,
+                        window,
+                        passed,
+                    },
+                );
                 continue;
             }
             counts.in_windows += 1;
@@ -114,6 +154,10 @@ impl Placing<'_> {
     }
 
     fn is_late(&self, window: Window, frame: usize) -> bool {
-        window.end <= self.before[frame].0.max(self.emitted.0)
+        window.end <= self.passed(frame).0
+    }
+
+    fn passed(&self, frame: usize) -> Watermark {
+        self.before[frame].max(self.emitted)
     }
 }

@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use super::dead_letters::{self, DEAD_LETTERS, DeadLetters};
 use super::progress::RebuildPhase;
 use super::{Console, JobError, JobSpec, ProgressReport, StartAt, Summary};
 use crate::checkpoint::{
     Checkpoint, CheckpointError, CheckpointStore, FileEntry, Generation, GenerationTable, Swap,
 };
-use crate::disk::Disk;
 use crate::model::{Counts, Epoch, Partition};
 use crate::query::{Output, SinkOptions, path_of};
 use crate::sink::SinkError;
@@ -67,16 +67,26 @@ pub fn rebuild(
     }
     let old = old_checkpoint(&store)?;
     if let Some(old) = &old {
-        publish_old(&spec.disk, old)?;
+        publish_old(&spec, old)?;
     }
-    let tables = (written.iter())
+    // Dead letters are computed again as the tables are, and take the old ones' place with them.
+    let letters = match &spec.dead_letters {
+        None => None,
+        Some(DeadLetters::Folder(path)) => Some((DEAD_LETTERS.to_owned(), path.clone())),
+        Some(DeadLetters::Topic(_)) => {
+            let why = "--rebuild: what is in a topic cannot be replaced, so dead letters cannot go to one";
+            return Err(JobError::Usage(why.to_string()));
+        }
+    };
+    let tables = (written.iter().chain(&letters))
         .map(|(table, path)| Rebuilding::open(&spec.disk, table, path))
         .collect::<Result<Vec<_>, SinkError>>()?;
     let folders: Vec<GenerationTable> = tables.iter().map(|table| table.folders.clone()).collect();
+    let place = dead_letters::place(&spec)?;
     let bounds = topic.bounds()?;
     let unfinished = unfinished(&store, &spec, &folders, &bounds)?;
     let reach = reach(bounds, unfinished.as_ref());
-    let history = history::look_back(old.as_ref(), topic, &reach, &folders)?;
+    let history = history::look_back(old.as_ref(), topic, &reach, &folders[..written.len()])?;
     history.check_before(&spec, topic.name())?;
     let after = match unfinished {
         Some((after, checkpoint)) => {
@@ -95,6 +105,9 @@ pub fn rebuild(
         if let SinkOptions::Filesystem(files) = &mut output.sink {
             files.path = rebuilt_dirs[output.table.as_str()].to_path_buf();
         }
+    }
+    if let Some(DeadLetters::Folder(path)) = &mut spec.dead_letters {
+        *path = rebuilt_dirs[DEAD_LETTERS].to_path_buf();
     }
     // What is printed was printed before. Its windows are followed all the same, so that the job goes on
     // with whole ones.
@@ -120,11 +133,12 @@ pub fn rebuild(
         return Err(lost);
     }
     let rebuilt = CheckpointStore::open(&store.rebuild_dir(), store.disk())?.load()?;
-    let Some(checkpoint) = rebuilt else {
+    let Some(mut checkpoint) = rebuilt else {
         return Err(JobError::Failed(
             "the rebuild has left no checkpoint".to_string(),
         ));
     };
+    checkpoint.dead_letters = place;
     let tables = folders.iter().map(|table| generation::plan(table, after));
     store.begin_swap(&Swap {
         tables: tables.collect::<Result<_, _>>()?,
@@ -159,7 +173,11 @@ fn old_checkpoint(store: &CheckpointStore) -> Result<Option<Checkpoint>, JobErro
 
 /// What the last commit could not publish is part of the old generation, wherever its tables were. One
 /// that was changed by hand is no reason not to compute it again.
-fn publish_old(disk: &Disk, old: &Checkpoint) -> Result<(), JobError> {
+fn publish_old(spec: &JobSpec, old: &Checkpoint) -> Result<(), JobError> {
+    match dead_letters::finish_elsewhere(spec, old) {
+        Err(JobError::Mismatch(why)) => tracing::warn!("the rebuild goes on: {why}"),
+        published => published?,
+    }
     let mut by_table: BTreeMap<&str, Vec<&FileEntry>> = BTreeMap::new();
     for file in &old.files {
         by_table.entry(&file.table).or_default().push(file);
@@ -168,7 +186,7 @@ fn publish_old(disk: &Disk, old: &Checkpoint) -> Result<(), JobError> {
         let Some(path) = path_of(&old.query, table) else {
             continue;
         };
-        match generation::publish_committed(disk, Path::new(path), &files) {
+        match generation::publish_committed(&spec.disk, Path::new(path), &files) {
             Err(SinkError::Foreign(why)) => tracing::warn!("the rebuild goes on: {why}"),
             published => published?,
         }
@@ -251,6 +269,7 @@ fn begin(
         since: BTreeMap::new(),
         files: Vec::new(),
         counts: Counts::default(),
+        dead_letters: None,
         query: spec.plan.meaning.clone(),
     };
     CheckpointStore::open(&store.rebuild_dir(), store.disk())?.commit(&nothing)?;

@@ -3,6 +3,7 @@
 
 use super::Rebuild;
 use crate::checkpoint::{Checkpoint, CheckpointStore};
+use crate::job::dead_letters::DEAD_LETTERS;
 use crate::job::{JobError, ProgressReport};
 use crate::sink::generation;
 
@@ -35,7 +36,9 @@ pub fn finish(
     for table in &swap.tables {
         next_step();
         let survey = generation::survey(&table.dir)?;
-        rows += survey.rows;
+        if table.table != DEAD_LETTERS {
+            rows += survey.rows;
+        }
         let since = super::history::since(survey.oldest);
         let before = match generation::put_away(store.disk(), table)? {
             true => {

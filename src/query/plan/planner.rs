@@ -297,7 +297,7 @@ impl<'a> Planner<'a> {
                 .collect::<Result<_>>()?;
             output
                 .pipeline
-                .ticks(output.project(&nothing)?, &mut Tally::default())?;
+                .ticks(output.project(&nothing)?, &mut Tally::default(), None)?;
         }
         Ok(SourcePlan {
             table: name,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use stockpulse::disk::Disk;
-use stockpulse::job::{self, Clock, Console, JobError, JobSpec, StartAt, Summary};
+use stockpulse::job::{self, Clock, Console, DeadLetters, JobError, JobSpec, StartAt, Summary};
 use stockpulse::metrics::ingest::IngestMetrics;
 use stockpulse::model::{Offsets, Partition};
 use stockpulse::query::JobPlan;
@@ -18,7 +18,7 @@ use stockpulse::source::{Bounds, Source, SourceError, Topic};
 use stockpulse::testing::{files_below, row_text};
 
 use super::watch::Stop;
-use crate::job::definition::{Frame, MINUTE_MS, SYMBOLS, Tick, defined};
+use crate::job::definition::{Defined, Frame, MINUTE_MS, SYMBOLS, Tick, defined, ping};
 use crate::job::exact::OHLC;
 
 /// 2026-07-31T23:58:00Z: the market goes over midnight, so that there are folders of two days.
@@ -31,6 +31,16 @@ const FIRST_RUN: usize = 20;
 const WALL_CLOCKS: [i64; 2] = [0, (START_MS + 24 * 60 * MINUTE_MS) * 1_000_000];
 /// Runs of a scene.
 pub const RUNS: usize = WALL_CLOCKS.len();
+
+/// What a dead letter is known by.
+const LETTERS: [&str; 6] = [
+    "partition",
+    "offset",
+    "element",
+    "reason",
+    "table_name",
+    "late_by_ms",
+];
 
 const ARCHIVE: &str = "
 CREATE TABLE archive (symbol TEXT, time TIMESTAMP, price DOUBLE) WITH (
@@ -47,6 +57,7 @@ pub struct Scene {
     topics: [ReplayTopic; RUNS],
     candles: Vec<String>,
     archived: Vec<String>,
+    letters: Vec<String>,
     counts: BTreeMap<&'static str, u64>,
 }
 
@@ -55,13 +66,22 @@ impl Scene {
         let frames = frames();
         let topics = [FIRST_RUN, FRAMES].map(|number| {
             let topic = ReplayTopic::new("raw_ticks", PARTITIONS);
+            for partition in 0..PARTITIONS {
+                topic.append(partition, ping(START_MS));
+            }
             for frame in &frames[..number] {
                 topic.append(frame.partition, frame.replay());
             }
             topic
         });
-        let (candles, counts) = defined(&frames);
-        let ticks = frames.iter().flat_map(|frame| &frame.ticks);
+        let Defined {
+            rows: candles,
+            counts,
+            mut letters,
+        } = defined(&frames);
+        letters.sort();
+        let whole = frames.iter().filter(|frame| !frame.torn);
+        let ticks = whole.flat_map(|frame| &frame.ticks);
         let mut archived: Vec<String> = ticks.map(archived).collect();
         archived.sort();
         Scene {
@@ -69,6 +89,7 @@ impl Scene {
             topics,
             candles,
             archived,
+            letters,
             counts,
         }
     }
@@ -113,6 +134,7 @@ impl Scene {
             max_offsets_per_trigger: Some(14),
             fail_on_data_loss: true,
             max_future_skew: Duration::from_secs(600),
+            dead_letters: Some(DeadLetters::Folder(folder.join("data/letters"))),
             stop: Arc::new(AtomicBool::new(false)),
             clock,
             disk: disk.clone(),
@@ -138,12 +160,21 @@ impl Scene {
         ended
     }
 
+    /// Folders, the columns that are looked at (all of them if none is named), and what they hold in the end.
+    fn tables(&self) -> [(&str, &[&str], &Vec<String>); 3] {
+        [
+            ("ohlc", &[], &self.candles),
+            ("archive", &[], &self.archived),
+            ("letters", &LETTERS, &self.letters),
+        ]
+    }
+
     /// What is wrong with what an independent reader finds while the job is stopped: rows that are twice, or
     /// that should not be, or files that are not whole.
     pub fn check_midway(&self, folder: &Path) -> Result<usize, String> {
         let mut found = 0;
-        for (table, expected) in [("ohlc", &self.candles), ("archive", &self.archived)] {
-            let rows = rows(&folder.join("data").join(table))?;
+        for (table, columns, expected) in self.tables() {
+            let rows = rows(&folder.join("data").join(table), columns)?;
             let mut left = expected.iter().peekable();
             for row in &rows {
                 while left.next_if(|expected| *expected < row).is_some() {}
@@ -171,14 +202,14 @@ impl Scene {
                 summary.counts, self.counts
             ));
         }
-        for (table, expected) in [("ohlc", &self.candles), ("archive", &self.archived)] {
-            let rows = rows(&folder.join("data").join(table))?;
+        for (table, columns, expected) in self.tables() {
+            let rows = rows(&folder.join("data").join(table), columns)?;
             if rows != *expected {
                 return Err(format!("{table} has {rows:#?}\nnot {expected:#?}"));
             }
         }
         let staged = files_below(&folder.join("data/_stage")).map_err(|error| error.to_string())?;
-        match staged == ["archive/lock", "ohlc/lock"] {
+        match staged == ["archive/lock", "letters/lock", "ohlc/lock"] {
             true => Ok(()),
             false => Err(format!("left staged: {staged:?}")),
         }
@@ -196,6 +227,7 @@ fn frames() -> Vec<Frame> {
             price: 100.0 + (at * 7 % 13) as f64 + place as f64 / 4.0,
             time_ms: match (at % 11, place) {
                 (7, 1) => now - 4 * MINUTE_MS,
+                (2, 1) => now + 30 * MINUTE_MS,
                 (5, _) => now - 30_000,
                 _ => now - now % 2_000,
             },
@@ -204,6 +236,7 @@ fn frames() -> Vec<Frame> {
         Frame {
             partition,
             kafka_ms: now,
+            torn: at % 13 == 9,
             ticks: ticks.collect(),
         }
     };
@@ -218,7 +251,7 @@ fn archived(tick: &Tick) -> String {
 }
 
 /// The rows of a table's folder as text, sorted, read file by file.
-pub fn rows(table: &Path) -> Result<Vec<String>, String> {
+pub fn rows(table: &Path, columns: &[&str]) -> Result<Vec<String>, String> {
     let mut rows = Vec::new();
     for file in files_below(table).map_err(|error| error.to_string())? {
         let wrong = |error: &dyn std::fmt::Display| format!("{file}: {error}");
@@ -227,7 +260,13 @@ pub fn rows(table: &Path) -> Result<Vec<String>, String> {
             .and_then(|builder| builder.build())
             .map_err(|error| wrong(&error))?;
         for batch in reader {
-            let batch = batch.map_err(|error| wrong(&error))?;
+            let mut batch = batch.map_err(|error| wrong(&error))?;
+            if !columns.is_empty() {
+                let at = columns
+                    .iter()
+                    .map(|name| batch.schema().index_of(name).unwrap());
+                batch = batch.project(&at.collect::<Vec<_>>()).unwrap();
+            }
             rows.extend((0..batch.num_rows()).map(|row| row_text(&batch, row).unwrap()));
         }
     }

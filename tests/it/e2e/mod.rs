@@ -2,6 +2,7 @@
 //! codes; the demo. On the embedded broker, or on a real Kafka (`STOCKPULSE_TEST_BROKER`).
 
 mod candles;
+mod dead_letters;
 mod demo;
 mod faults;
 mod young;

@@ -23,6 +23,8 @@ pub struct Tick {
 pub struct Frame {
     pub partition: i32,
     pub kafka_ms: i64,
+    /// Cut off in the middle.
+    pub torn: bool,
     pub ticks: Vec<Tick>,
 }
 
@@ -39,7 +41,9 @@ impl Frame {
             format!(r#"{{"s":"{symbol}","p":{price:?},"t":{time_ms},"v":{volume:?}}}"#)
         });
         let ticks: Vec<String> = ticks.collect();
-        format!(r#"{{"type":"trade","data":[{}]}}"#, ticks.join(","))
+        let mut text = format!(r#"{{"type":"trade","data":[{}]}}"#, ticks.join(","));
+        text.truncate(text.len() - usize::from(self.torn));
+        text
     }
 
     /// As Kafka has it.
@@ -64,8 +68,21 @@ fn replay(timestamp_ms: i64, text: String) -> ReplayFrame {
 /// A tick with its order: event time, partition, place in the partition.
 type Placed<'a> = (i64, i32, usize, &'a Tick);
 
-/// The contract of time, as it is written down: rows as text and counts.
-pub fn defined(frames: &[Frame]) -> (Vec<String>, BTreeMap<&'static str, u64>) {
+/// What tells two dead letters apart.
+pub const LETTERS: &str = "SELECT partition, \"offset\", element, reason, table_name, late_by_ms FROM t \
+     ORDER BY partition, \"offset\", element";
+
+/// What a run must give: rows and dead letters as text, and counts.
+pub struct Defined {
+    pub rows: Vec<String>,
+    pub counts: BTreeMap<&'static str, u64>,
+    pub letters: Vec<String>,
+}
+
+/// The contract of time, as it is written down. The first message of each partition is a ping.
+pub fn defined(frames: &[Frame]) -> Defined {
+    let mut offsets = BTreeMap::new();
+    let mut letters = BTreeMap::new();
     let mut watermarks = BTreeMap::new();
     let mut windows: BTreeMap<(&str, i64), Vec<Placed<'_>>> = BTreeMap::new();
     let mut counts = BTreeMap::new();
@@ -73,13 +90,31 @@ pub fn defined(frames: &[Frame]) -> (Vec<String>, BTreeMap<&'static str, u64>) {
     let is_future = |frame: &Frame, tick: &Tick| tick.time_ms > frame.kafka_ms + SKEW_MS;
     for (number, frame) in frames.iter().enumerate() {
         let watermark = watermarks.entry(frame.partition).or_insert(i64::MIN);
+        // The first of each partition is the ping.
+        let offset = offsets.entry(frame.partition).or_insert(0);
+        *offset += 1;
+        let at = (frame.partition, *offset);
+        if frame.torn {
+            count("read");
+            count("malformed");
+            let letter = format!("{},{},null,malformed,null,null", at.0, at.1);
+            letters.insert((at, 0), letter);
+            continue;
+        }
+        let mut letter = |element, what: &str, late_by: &str| {
+            let letter = format!("{},{},{element},{what},ohlc,{late_by}", at.0, at.1);
+            letters.insert((at, element), letter);
+        };
         for (place, tick) in frame.ticks.iter().enumerate() {
             count("read");
             let start = tick.time_ms - tick.time_ms.rem_euclid(MINUTE_MS);
             if is_future(frame, tick) {
                 count("future");
+                letter(place, "future", "null");
             } else if start + MINUTE_MS <= *watermark {
                 count("late");
+                let late_by = *watermark - (start + MINUTE_MS);
+                letter(place, "late", &late_by.to_string());
             } else {
                 count("in_windows");
                 let order = (tick.time_ms, frame.partition, number * 8 + place, tick);
@@ -93,10 +128,14 @@ pub fn defined(frames: &[Frame]) -> (Vec<String>, BTreeMap<&'static str, u64>) {
     let rows = windows
         .into_iter()
         .map(|((symbol, start), ticks)| candle(symbol, start, ticks));
-    (rows.collect(), counts)
+    Defined {
+        rows: rows.collect(),
+        counts,
+        letters: letters.into_values().collect(),
+    }
 }
 
-fn candle(symbol: &str, start: i64, mut ticks: Vec<(i64, i32, usize, &Tick)>) -> String {
+pub fn candle(symbol: &str, start: i64, mut ticks: Vec<(i64, i32, usize, &Tick)>) -> String {
     // Volumes are added up partition by partition, each in its own order.
     let mut volumes: BTreeMap<i32, f64> = BTreeMap::new();
     for (_, partition, _, tick) in &ticks {

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 use stockpulse::source::replay::ReplayTopic;
 
-use super::definition::{Frame, START_MS, SYMBOLS, Tick, defined, ping};
+use super::dead_letters::{letters, run_keeping, unplaced};
+use super::definition::{Defined, Frame, LETTERS, START_MS, SYMBOLS, Tick, defined, ping};
 use super::exact::OHLC;
 use super::harness::{Bench, Regime, counts, long_before, noon};
 
@@ -22,7 +23,7 @@ proptest! {
 
     #[test]
     fn any_run_gives_the_rows_and_counts_of_the_definition(run in runs()) {
-        let (rows, counted) = defined(&run.frames);
+        let Defined { rows, counts: counted, letters: dead } = defined(&run.frames);
         let bench = Bench::new(&OHLC.replace("COMMIT_INTERVAL | 1 second", "COMMIT_INTERVAL | 1 microsecond"));
         let topic = ReplayTopic::new("raw_ticks", run.partitions);
         // A partition that has never spoken is not waited for, so each speaks before the job starts.
@@ -33,10 +34,10 @@ proptest! {
         for &cut in &run.cuts {
             append(&topic, &run.frames[from..cut]);
             from = cut;
-            bench.run_at(&topic, &run.regime, long_before).unwrap();
+            run_keeping(&bench, &topic, &run.regime, long_before).unwrap();
         }
         append(&topic, &run.frames[from..]);
-        let summary = bench.run_at(&topic, &run.regime, noon).unwrap();
+        let summary = run_keeping(&bench, &topic, &run.regime, noon).unwrap();
         let found = match bench.table().exists() && !rows.is_empty() {
             true => bench.rows(),
             false => Vec::new(),
@@ -44,6 +45,9 @@ proptest! {
         prop_assert_eq!(found, rows);
         prop_assert_eq!(counts(&summary), counted);
         prop_assert_eq!(summary.open_windows, 0);
+        let found = letters(&bench, LETTERS);
+        prop_assert_eq!(found.len() as u64, unplaced(&summary.counts));
+        prop_assert_eq!(found, dead);
     }
 }
 
@@ -79,8 +83,8 @@ fn runs() -> impl Strategy<Value = Run> {
     )
 }
 
-/// A frame before it is dealt: partition, how far time goes on, ticks as (symbol, price, lag, volume).
-type Step = (i32, i64, Vec<(usize, u32, i64, u32)>);
+/// A frame before it is dealt: partition, how far time goes on, whether it is torn, ticks as (symbol, price, lag, volume).
+type Step = (i32, i64, bool, Vec<(usize, u32, i64, u32)>);
 
 fn steps() -> impl Strategy<Value = Step> {
     // In half seconds, so that many ticks share a time; a few are too late, a few in the far future.
@@ -91,12 +95,13 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => Just(-100_000i64),
     ];
     let tick = (0..SYMBOLS.len(), 1..=100_000u32, lag, 0..=5_000u32);
-    (0..4i32, 0..=30i64, prop::collection::vec(tick, 0..5))
+    let torn = prop::bool::weighted(0.1);
+    (0..4i32, 0..=30i64, torn, prop::collection::vec(tick, 0..5))
 }
 
 fn frames(partitions: i32, steps: Vec<Step>) -> Vec<Frame> {
     let mut now = START_MS;
-    let frames = steps.into_iter().map(|(partition, passed, ticks)| {
+    let frames = steps.into_iter().map(|(partition, passed, torn, ticks)| {
         now += passed * 500;
         let ticks = ticks.into_iter().map(|(symbol, price, lag, volume)| Tick {
             symbol: SYMBOLS[symbol],
@@ -107,6 +112,7 @@ fn frames(partitions: i32, steps: Vec<Step>) -> Vec<Frame> {
         Frame {
             partition: partition % partitions,
             kafka_ms: now,
+            torn,
             ticks: ticks.collect(),
         }
     });

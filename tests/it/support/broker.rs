@@ -29,6 +29,8 @@ pub struct TestBroker {
     pub topic: String,
     partitions: i32,
     embedded: Option<EmbeddedBroker>,
+    /// Whether the topic is to be deleted at the end.
+    deletes: bool,
 }
 
 /// A message of the topic.
@@ -52,6 +54,7 @@ impl TestBroker {
                     topic,
                     partitions,
                     embedded: None,
+                    deletes: true,
                 }
             }
             None => {
@@ -63,6 +66,7 @@ impl TestBroker {
                     topic,
                     partitions,
                     embedded: Some(embedded),
+                    deletes: false,
                 }
             }
         }
@@ -76,6 +80,7 @@ impl TestBroker {
                 topic: unique_topic(),
                 partitions,
                 embedded: None,
+                deletes: true,
             },
             None => {
                 let embedded = EmbeddedBroker::start("another", 1, None).unwrap();
@@ -84,6 +89,7 @@ impl TestBroker {
                     topic: "raw_ticks".to_string(),
                     partitions,
                     embedded: Some(embedded),
+                    deletes: false,
                 }
             }
         }
@@ -95,6 +101,28 @@ impl TestBroker {
             Some(embedded) => embedded.create_topic(&self.topic, self.partitions).unwrap(),
             None => create_topic(&self.bootstrap, &self.topic, self.partitions),
         }
+    }
+
+    /// Another topic of the same broker, empty.
+    pub fn beside(&self, name: &str, partitions: i32) -> TestBroker {
+        let topic = format!("{}_{name}", self.topic);
+        match &self.embedded {
+            Some(embedded) => embedded.create_topic(&topic, partitions).unwrap(),
+            None => create_topic(&self.bootstrap, &topic, partitions),
+        }
+        TestBroker {
+            bootstrap: self.bootstrap.clone(),
+            topic,
+            partitions,
+            embedded: None,
+            deletes: self.embedded.is_none(),
+        }
+    }
+
+    /// Whether the broker keeps transactions as Kafka does: the embedded one also shows what is not committed,
+    /// keeps no offsets of transactions and shuts out no old producer.
+    pub fn isolates(&self) -> bool {
+        real_broker().is_some()
     }
 
     /// Forgets the topic and everything in it, and creates it again.
@@ -208,14 +236,33 @@ impl TestBroker {
             );
             match consumer.poll(Duration::from_millis(100)) {
                 None => {}
-                Some(Ok(message)) => stored.push(Stored {
-                    partition: message.partition(),
-                    offset: message.offset(),
-                    key: message
-                        .key()
-                        .map(|key| String::from_utf8(key.to_vec()).unwrap()),
-                    payload: message.payload().unwrap_or_default().to_vec(),
-                }),
+                Some(Ok(message)) => stored.push(stored_of(&message)),
+                Some(Err(error)) => panic!("reading {}: {error}", self.topic),
+            }
+        }
+        stored.sort_by_key(|message| (message.partition, message.offset));
+        stored
+    }
+
+    /// What a reader of committed messages finds in the topic now, partition by partition.
+    pub fn read_committed(&self) -> Vec<Stored> {
+        let mut client = self.client();
+        client.set("enable.partition.eof", "true");
+        let consumer: BaseConsumer = client.create().unwrap();
+        let mut start = TopicPartitionList::new();
+        for partition in 0..self.partitions {
+            start
+                .add_partition_offset(&self.topic, partition, Offset::Beginning)
+                .unwrap();
+        }
+        consumer.assign(&start).unwrap();
+        let (mut stored, mut ended, started) = (Vec::new(), 0, Instant::now());
+        while ended < self.partitions {
+            assert!(started.elapsed() < PATIENCE, "{} has no end", self.topic);
+            match consumer.poll(Duration::from_millis(100)) {
+                None => {}
+                Some(Ok(message)) => stored.push(stored_of(&message)),
+                Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
                 Some(Err(error)) => panic!("reading {}: {error}", self.topic),
             }
         }
@@ -232,6 +279,16 @@ impl TestBroker {
             // librdkafka's default of a second makes a reader of a full topic slow.
             .set("fetch.queue.backoff.ms", "10");
         client
+    }
+}
+
+fn stored_of(message: &impl Message) -> Stored {
+    let key = message.key();
+    Stored {
+        partition: message.partition(),
+        offset: message.offset(),
+        key: key.map(|key| String::from_utf8(key.to_vec()).unwrap()),
+        payload: message.payload().unwrap_or_default().to_vec(),
     }
 }
 
@@ -266,7 +323,7 @@ impl Appender {
 
 impl Drop for TestBroker {
     fn drop(&mut self) {
-        if self.embedded.is_none() {
+        if self.deletes {
             let (bootstrap, topic) = (self.bootstrap.clone(), self.topic.clone());
             with_admin(&bootstrap, async |admin, options| {
                 // A topic that stays behind harms nobody; its name is its own.

@@ -133,7 +133,7 @@ impl Member {
         let heard = self.caught_up;
         let is_sure = heard.is_some_and(|at| now.saturating_sub(at) <= SURE_FOR);
         let silence = nanos(now).saturating_sub(self.last_frame);
-        if (self.finished() || heard.is_some()) && !self.spoke {
+        if (self.finished() || is_sure) && !self.spoke {
             Quiet::Silent
         } else if self.finished() {
             Quiet::Finished

@@ -12,6 +12,7 @@ mod job;
 mod kill;
 mod producer;
 mod read;
+mod sim;
 mod sink;
 mod source;
 mod sql_doc;

@@ -44,7 +44,7 @@ impl Coordinator<'_> {
                         caught_up: None,
                         live: false,
                         last_frame: now,
-                        position: start.offset,
+                        position: start.read_from(),
                     };
                     Ok((partition, member))
                 });

@@ -10,3 +10,6 @@ mod power;
 mod scene;
 mod steps;
 mod watch;
+
+pub use matrix::folder;
+pub use scene::rows;

@@ -66,7 +66,7 @@ fn replay(timestamp_ms: i64, text: String) -> ReplayFrame {
 }
 
 /// A tick with its order: event time, partition, place in the partition.
-type Placed<'a> = (i64, i32, usize, &'a Tick);
+pub type Placed<'a> = (i64, i32, usize, &'a Tick);
 
 /// What tells two dead letters apart.
 pub const LETTERS: &str = "SELECT partition, \"offset\", element, reason, table_name, late_by_ms FROM t \

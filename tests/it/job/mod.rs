@@ -14,3 +14,4 @@ mod property;
 pub mod rebuild;
 mod refused;
 mod static_tables;
+mod topic;

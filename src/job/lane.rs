@@ -341,11 +341,11 @@ impl Lane {
         let mut tally = Tally::default();
         let is_counted = self.counting(frames[0].offset);
         let counting = at == 0 && is_counted;
-        let keeps = is_counted && !output.sink.is_preview();
-        let mut trail = (self.letters.is_some() && keeps).then(Trail::default);
+        let keeps = self.letters.is_some() && is_counted && !output.sink.is_preview();
+        let trail = keeps.then(Trail::default);
         match output
             .pipeline
-            .ticks(output.project(batch)?, &mut tally, trail.as_mut())
+            .ticks(output.project(batch)?, &mut tally, trail)
         {
             Ok(ticks) => {
                 if counting {
@@ -353,13 +353,13 @@ impl Lane {
                     self.counts.filtered += tally.filtered;
                     self.counts.reject(RejectReason::Null, tally.null);
                 }
-                if let (Some(letters), Some(trail)) = (&mut self.letters, &trail) {
+                if let (Some(letters), Some(trail)) = (&mut self.letters, &ticks.trail) {
                     for trace in trail.missing() {
                         let frame = frames[trace.frame].offset;
                         letters.tick(frame, trace.element, at, Why::Missing);
                     }
                 }
-                self.add(at, output, &ticks, trail.as_ref(), frames, before, counting)
+                self.add(at, output, &ticks, frames, before, counting)
             }
             Err(error) if batch.num_rows() == 1 => {
                 tracing::debug!(
@@ -371,7 +371,7 @@ impl Lane {
                     self.counts.read += 1;
                     self.counts.reject(RejectReason::WrongType, 1);
                 }
-                if let (Some(letters), Some(_)) = (&mut self.letters, &trail) {
+                if let Some(letters) = self.letters.as_mut().filter(|_| keeps) {
                     let why = Why::Failed(error.strip_backtrace());
                     letters.tick(frames[0].offset, None, at, why);
                 }
@@ -403,14 +403,13 @@ impl Lane {
         at: usize,
         output: &Output,
         ticks: &Ticks,
-        trail: Option<&Trail>,
         frames: &[Frame],
         before: &[Watermark],
         counting: bool,
     ) -> Result<(), JobError> {
         let mut counts = Counts::default();
         let Some(windows) = output.pipeline.windows() else {
-            return self.pass(at, output, ticks, trail, frames, counting);
+            return self.pass(at, output, ticks, frames, counting);
         };
         let placing = Placing {
             ticks,
@@ -419,7 +418,7 @@ impl Lane {
             emitted: self.emitted[at],
             max_future_skew: self.shared.max_future_skew,
         };
-        let mut letters = trail.zip(self.letters.as_mut());
+        let mut letters = ticks.trail.as_ref().zip(self.letters.as_mut());
         let shares = placing.shares(windows, &mut counts, &mut |row, kept_out| {
             if let Some((trail, letters)) = &mut letters {
                 let frame = frames[ticks.frame.value(row) as usize].offset;

@@ -62,6 +62,8 @@ pub struct Ticks {
     pub event_time: TimestampNanosecondArray,
     /// Which frame of the micro-batch every row is from.
     pub frame: Int64Array,
+    /// Where every row stands in its frame, and what was left out, if that was asked for.
+    pub trail: Option<Trail>,
 }
 
 impl Ticks {
@@ -157,14 +159,14 @@ impl Pipeline {
         }
     }
 
-    /// Runs the stateless part over the frames of one micro-batch. What it leaves out is on the `trail`.
+    /// Runs the stateless part over the frames of one micro-batch, and follows its rows on the `trail`.
     pub fn ticks(
         &self,
         frames: RecordBatch,
         tally: &mut Tally,
-        trail: Option<&mut Trail>,
+        mut trail: Option<Trail>,
     ) -> Result<Ticks> {
-        let rows = self.below.run(frames, tally, trail)?;
+        let rows = self.below.run(frames, tally, trail.as_mut())?;
         let mut columns = rows.columns().to_vec();
         let frame = columns
             .pop()
@@ -177,6 +179,7 @@ impl Pipeline {
         Ok(Ticks {
             event_time: time.as_primitive().clone(),
             frame: frame.as_primitive().clone(),
+            trail,
             columns,
         })
     }

@@ -259,6 +259,7 @@ fn the_main_job_is_explained() {
               interval      rows of all tables wait for at least 1 second (rolling_policy.interval)
               exactly once  offsets, watermarks and the names of staged files are one commit, after which the
                               files are published; a restart goes on from it
+              dead letters  rejects and late ticks are counted, and not kept (spark.stockpulse.deadLetters)
 
             DataFusion's plans, optimised
 
@@ -408,6 +409,7 @@ fn a_job_with_all_that_costs_memory_is_explained_without_its_secrets() {
           interval      rows of all tables wait for at least 5 minutes (rolling_policy.interval)
           exactly once  offsets, watermarks and the names of staged files are one commit, after which the
                           files are published; a restart goes on from it
+          dead letters  rejects and late ticks are counted, and not kept (spark.stockpulse.deadLetters)
           stdout        rows are printed before the commit, so that after a crash some come again
     "#]].assert_eq(told);
     for plan in [

@@ -9,7 +9,7 @@ use super::letters::Why;
 use super::shares::KeptOut;
 use crate::job::JobError;
 use crate::model::RejectReason;
-use crate::query::{Output, Ticks, Trail};
+use crate::query::{Output, Ticks};
 use crate::sink::{RowTimes, SinkRows};
 
 impl Lane {
@@ -20,7 +20,6 @@ impl Lane {
         at: usize,
         output: &Output,
         ticks: &Ticks,
-        trail: Option<&Trail>,
         frames: &[Frame],
         counting: bool,
     ) -> Result<(), JobError> {
@@ -31,7 +30,7 @@ impl Lane {
         let mut rows = ticks.rows(&output.schema)?;
         let mut times = ticks.event_time.clone();
         if output.needs_event_time() && times.null_count() > 0 {
-            if let (Some(trail), Some(letters)) = (trail, &mut self.letters) {
+            if let (Some(trail), Some(letters)) = (&ticks.trail, &mut self.letters) {
                 for row in (0..times.len()).filter(|&row| times.is_null(row)) {
                     let frame = frames[ticks.frame.value(row) as usize].offset;
                     let untimed = Why::KeptOut(KeptOut::Untimed);

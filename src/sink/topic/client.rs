@@ -118,9 +118,8 @@ impl Client {
                 let _ = self.producer.abort_transaction(ATTEMPT);
                 return Err(self.refused(code));
             }
-            let requires_abort =
-                matches!(&error, KafkaError::Transaction(e) if e.txn_requires_abort());
-            if !requires_abort || begun.elapsed() >= PATIENCE {
+            let is_fatal = self.producer.client().fatal_error().is_some();
+            if is_fatal || begun.elapsed() >= PATIENCE {
                 return Err(self.failed("write", &error));
             }
             self.until_done("begin again", || self.producer.abort_transaction(ATTEMPT))?;

@@ -8,7 +8,7 @@ mod folders;
 mod fuzz;
 pub mod harness;
 mod preview;
-mod property;
+pub mod property;
 pub mod rebuild;
 mod refused;
 mod static_tables;

@@ -17,11 +17,11 @@ const SKEW_MS: i64 = 10 * MINUTE_MS;
 const SYMBOLS: [&str; 3] = ["AAPL", "BINANCE:BTCUSDT", "OANDA:EUR_USD_SPOT"];
 
 #[derive(Debug, Clone)]
-struct Tick {
-    symbol: &'static str,
-    price: f64,
-    time_ms: i64,
-    volume: f64,
+pub struct Tick {
+    pub symbol: &'static str,
+    pub price: f64,
+    pub time_ms: i64,
+    pub volume: f64,
 }
 
 #[derive(Debug, Clone)]
@@ -156,7 +156,7 @@ fn frames(partitions: i32, steps: Vec<Step>) -> Vec<Frame> {
 }
 
 /// A tick with its order: event time, partition, place in the partition.
-type Placed<'a> = (i64, i32, usize, &'a Tick);
+pub type Placed<'a> = (i64, i32, usize, &'a Tick);
 
 /// The contract of time, as it is written down: rows as text and counts.
 fn defined(run: &Run) -> (Vec<String>, BTreeMap<&'static str, u64>) {
@@ -190,7 +190,8 @@ fn defined(run: &Run) -> (Vec<String>, BTreeMap<&'static str, u64>) {
     (rows.collect(), counts)
 }
 
-fn candle(symbol: &str, start: i64, mut ticks: Vec<(i64, i32, usize, &Tick)>) -> String {
+/// The candle of a window's ticks, the plain way, as a row is read.
+pub fn candle(symbol: &str, start: i64, mut ticks: Vec<Placed<'_>>) -> String {
     // Volumes are added up partition by partition, each in its own order.
     let mut volumes: BTreeMap<i32, f64> = BTreeMap::new();
     for (_, partition, _, tick) in &ticks {

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Market, Moments, staged};
+use super::market::Market;
+use super::{Moments, staged};
 use crate::job::harness::{assert_recorded_candles, read_rows};
 use crate::support::shipped::{Folder, OHLC};
 
@@ -86,5 +87,5 @@ fn an_archive_killed_again_and_again_has_every_tick_once() {
         ["archive/ohlc.lock", "ohlc/ohlc.lock"],
         "{what}"
     );
-    eprintln!("{what}");
+    eprintln!("kills: archive: {what}");
 }

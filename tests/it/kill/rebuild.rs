@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Market, Moments, folders, staged};
+use super::market::Market;
+use super::{Moments, folders, staged};
 use crate::job::harness::{assert_recorded_candles, listing, read_rows};
 use crate::job::rebuild::{Readers, five_minutes, read_now};
 use crate::support::broker::PATIENCE;
@@ -83,7 +84,7 @@ fn a_rebuild_killed_again_and_again_is_swapped_in_whole() {
             .iter()
             .any(|file| file.contains("swap"))
     );
-    eprintln!("{what}, {seen:?}");
+    eprintln!("kills: rebuild: {what}, generations seen {seen:?}");
 }
 
 #[test]

@@ -276,6 +276,11 @@ impl Drop for TestBroker {
     }
 }
 
+/// Whether tests run on a real Kafka.
+pub fn is_real_broker() -> bool {
+    real_broker().is_some()
+}
+
 fn real_broker() -> Option<String> {
     let named = std::env::var(TEST_BROKER).ok()?;
     let named = named.trim();

@@ -61,12 +61,17 @@ impl Folder {
 
     /// The newest checkpoint's file.
     pub fn newest_checkpoint(&self) -> PathBuf {
-        let entries = std::fs::read_dir(self.checkpoints()).unwrap();
+        self.checkpoint().expect("a checkpoint")
+    }
+
+    /// The newest checkpoint's file, if there is one.
+    pub fn checkpoint(&self) -> Option<PathBuf> {
+        let entries = std::fs::read_dir(self.checkpoints()).ok()?;
         let documents = entries.map(|entry| entry.unwrap().path()).filter(|path| {
             path.extension()
                 .is_some_and(|extension| extension == "json")
         });
-        documents.max().expect("a checkpoint")
+        documents.max()
     }
 
     /// `stockpulse-ingest … ohlc.sql` on the topic of `broker`.
@@ -86,6 +91,16 @@ impl Folder {
             .end();
         assert_eq!(ended.code, Some(0), "{}", ended.said);
         ended
+    }
+}
+
+impl Drop for Folder {
+    /// What a failed test leaves is kept where `STOCKPULSE_TEST_KEEP` is set.
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("STOCKPULSE_TEST_KEEP").is_some() {
+            self.0.disable_cleanup(true);
+            eprintln!("kept: {}", self.path().display());
+        }
     }
 }
 

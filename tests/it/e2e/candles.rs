@@ -12,7 +12,7 @@ const ALL: &str = "SELECT symbol, window_start, window_end, open, high, low, clo
                    FROM t ORDER BY symbol, window_start";
 const GROUP: &str = "stockpulse-ohlc";
 
-fn rows(folder: &Folder) -> Vec<String> {
+pub fn rows(folder: &Folder) -> Vec<String> {
     read_rows(&folder.table(), ALL)
 }
 
@@ -160,7 +160,7 @@ fn a_signal_in_the_middle_ends_after_a_last_commit() {
 }
 
 /// Ticks read, as the newest checkpoint has them.
-fn checkpointed_ticks(folder: &Folder) -> u64 {
+pub fn checkpointed_ticks(folder: &Folder) -> u64 {
     let text = std::fs::read_to_string(folder.newest_checkpoint()).unwrap();
     let document: serde_json::Value = serde_json::from_str(&text).unwrap();
     document["body"]["counts"]["read"].as_u64().unwrap()

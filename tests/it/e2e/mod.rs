@@ -4,6 +4,8 @@
 mod candles;
 mod demo;
 mod faults;
+mod outage;
+mod signals;
 mod young;
 
 use crate::support::broker::TestBroker;

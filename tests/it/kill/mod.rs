@@ -1,4 +1,4 @@
-//! `kill -9` of the shipped job at random moments: nothing is lost, nothing doubled, and readers of the
+//! `kill -9` of the shipped job at random seeded: nothing is lost, nothing doubled, and readers of the
 //! table's folder never see anything but whole candles that stay as they are.
 //!
 //! A failure names the seed; `STOCKPULSE_TEST_SEED` runs it again with that one. `STOCKPULSE_TEST_KILLS` says how
@@ -16,10 +16,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rand::rngs::Xoshiro256PlusPlus;
-use rand::{RngExt, SeedableRng};
-
 use crate::job::harness::{listing, read_rows};
+use crate::support::seed::Seeded;
 use crate::support::shipped::{Ended, Folder};
 use market::Market;
 use readers::{Looks, Readers, Reads};
@@ -51,30 +49,6 @@ struct Allow<'a>(&'a AtomicUsize);
 impl Drop for Allow<'_> {
     fn drop(&mut self) {
         self.0.store(usize::MAX, Ordering::Relaxed);
-    }
-}
-
-/// The moments at which processes are killed.
-struct Moments {
-    seed: u64,
-    random: Xoshiro256PlusPlus,
-}
-
-impl Moments {
-    fn new() -> Moments {
-        let named = std::env::var("STOCKPULSE_TEST_SEED").ok();
-        let seed = named.map_or_else(rand::random, |seed| seed.parse().unwrap());
-        eprintln!("STOCKPULSE_TEST_SEED={seed}");
-        let random = Xoshiro256PlusPlus::seed_from_u64(seed);
-        Moments { seed, random }
-    }
-
-    fn next(&mut self, from_ms: u64, to_ms: u64) -> Duration {
-        Duration::from_micros(self.random.random_range(from_ms * 1000..to_ms * 1000))
-    }
-
-    fn one_in(&mut self, times: u32) -> bool {
-        self.random.random_range(0..times) == 0
     }
 }
 
@@ -206,7 +180,7 @@ fn folders(path: &Path) -> Vec<String> {
 
 #[test]
 fn a_continuous_job_killed_again_and_again_writes_every_candle_once() {
-    let (mut moments, begun) = (Moments::new(), Instant::now());
+    let (mut seeded, begun) = (Seeded::new(), Instant::now());
     let rounds = kills().div_ceil(KILLS);
     let (market, folder) = (Market::repeated(rounds), Folder::new());
     let candles = market.candles();
@@ -223,15 +197,15 @@ fn a_continuous_job_killed_again_and_again_writes_every_candle_once() {
         for life in 0..kills() {
             allowed.store(share * (life + 1), Ordering::Relaxed);
             let run = market.job(&folder, EPOCH_FRAMES).start();
-            let moment = match moments.one_in(4) {
+            let moment = match seeded.one_in(4) {
                 // While it starts, recovers, reads open windows again.
-                true => moments.next(0, 200),
+                true => seeded.moment(0, 200),
                 false => {
                     run.wait_for(" is committed");
-                    match moments.one_in(3) && stages_within(&folder, STAGING) {
+                    match seeded.one_in(3) && stages_within(&folder, STAGING) {
                         // Before, while and after it is committed and published.
-                        true => moments.next(0, 12),
-                        false => moments.next(20, 400),
+                        true => seeded.moment(0, 12),
+                        false => seeded.moment(20, 400),
                     }
                 }
             };
@@ -240,7 +214,7 @@ fn a_continuous_job_killed_again_and_again_writes_every_candle_once() {
             readers.check();
         }
     });
-    let what = format!("seed {}, {lives:?}", moments.seed);
+    let what = format!("seed {}, {lives:?}", seeded.seed);
     let ended = market
         .job(&folder, EPOCH_FRAMES)
         .arguments(&["--available-now"])
@@ -262,7 +236,7 @@ fn a_continuous_job_killed_again_and_again_writes_every_candle_once() {
 
 #[test]
 fn an_available_now_job_killed_again_and_again_writes_every_candle_once() {
-    let (mut moments, begun) = (Moments::new(), Instant::now());
+    let (mut seeded, begun) = (Seeded::new(), Instant::now());
     let rounds = kills().div_ceil(KILLS_A_BOUNDED_MARKET);
     let (market, folder) = (Market::repeated(rounds), Folder::new());
     let candles = market.candles();
@@ -274,7 +248,7 @@ fn an_available_now_job_killed_again_and_again_writes_every_candle_once() {
             .job(&folder, BOUNDED_EPOCH_FRAMES)
             .arguments(&["--available-now"])
             .start();
-        let moment = moments.next(40, 180);
+        let moment = seeded.moment(40, 180);
         run.ends_within(moment);
         let ended = run.kill();
         if ended.code.is_some() {
@@ -285,7 +259,7 @@ fn an_available_now_job_killed_again_and_again_writes_every_candle_once() {
         readers.check();
         None
     });
-    let what = format!("seed {}, {lives:?}", moments.seed);
+    let what = format!("seed {}, {lives:?}", seeded.seed);
     let ended = ended.expect(&what);
     assert_eq!(ended.code, Some(0), "{what}: {}", ended.said);
     let reads = readers.end(candles.len());

@@ -96,6 +96,8 @@ pub struct Member {
     pub end: Option<i64>,
     /// Everything was handed on.
     pub caught_up: bool,
+    /// It was out of sight and has not caught up since.
+    pub was_out_of_sight: bool,
     /// It was caught up at least once in this run.
     pub live: bool,
     /// Wall clock of the last frame, nanoseconds.
@@ -352,10 +354,21 @@ fn take(
             if let Some(member) = members.get_mut(&partition) {
                 member.caught_up = true;
                 member.live = true;
+                // While nobody could say anything, nobody was quiet.
+                if std::mem::take(&mut member.was_out_of_sight) {
+                    member.last_frame = clock();
+                }
                 member.position = member.position.max(offset);
                 if member.end.is_none_or(|end| offset <= end) {
                     member.lane.skip_to(offset);
                 }
+            }
+            Ok(())
+        }
+        Event::OutOfSight { partition } => {
+            if let Some(member) = members.get_mut(&partition) {
+                member.caught_up = false;
+                member.was_out_of_sight = true;
             }
             Ok(())
         }

@@ -49,6 +49,12 @@ pub enum Event<'a> {
         /// Next offset to read.
         offset: i64,
     },
+    /// The broker does not answer, so what `partition` holds is not known: it does not count as caught up
+    /// until it is again.
+    OutOfSight {
+        /// Which partition.
+        partition: Partition,
+    },
 }
 
 /// A topic of a broker.

@@ -95,6 +95,9 @@ impl Seen {
             Event::CaughtUp { partition, offset } => {
                 self.caught_up.insert(partition, offset);
             }
+            Event::OutOfSight { partition } => {
+                self.caught_up.remove(&partition);
+            }
         }
     }
 }
@@ -209,6 +212,7 @@ fn a_frame_comes_with_its_key_time_and_bytes() {
                 ));
             }
             Event::CaughtUp { .. } => done = true,
+            Event::OutOfSight { .. } => {}
         };
         source
             .poll(100, Duration::from_millis(100), on_event)

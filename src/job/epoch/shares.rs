@@ -41,6 +41,7 @@ impl Coordinator<'_> {
                         spoke: start.offset > bounds.low || start.watermark != Watermark::NONE,
                         end: self.bounded.then_some(bounds.high),
                         caught_up: false,
+                        was_out_of_sight: false,
                         live: false,
                         last_frame: now,
                         position: start.offset,

@@ -106,6 +106,11 @@ impl Asking<'_> {
         })
     }
 
+    /// Whether the leaders of `partitions` answer now.
+    pub(super) fn is_answered(&self, partitions: &[Partition]) -> bool {
+        self.offsets(partitions, Offset::End).is_ok()
+    }
+
     /// One request to each leader, however many partitions there are.
     fn offsets(
         &self,

@@ -9,13 +9,17 @@ use serde_json::Value;
 use super::candles::rows;
 use crate::job::exact::deal_apart;
 use crate::job::harness::{assert_recorded_candles, recorded_frames};
-use crate::support::broker::Appender;
+use crate::support::broker::TestBroker;
 use crate::support::cut::CutBroker;
 use crate::support::shipped::{Ended, Folder};
 
 /// How long Kafka is gone, unless told otherwise: several times as long as a partition takes to be idle.
-const OUTAGE: Duration = Duration::from_secs(3);
-const IDLE_MS: u64 = 500;
+const OUTAGE: Duration = Duration::from_secs(4);
+const IDLE_MS: u64 = 1500;
+/// Within this it has read what is there, and the market is not yet quiet.
+const READ_ALL: Duration = Duration::from_millis(600);
+/// librdkafka's own is 10 s, for which no test waits twice.
+const RECONNECT_MS: &str = "500";
 /// A warning that Kafka is in trouble comes this often at the most, seconds.
 const WARN_EVERY_S: u64 = 30;
 
@@ -41,9 +45,10 @@ impl Recorded {
         }
     }
 
-    fn append(&self, appender: &Appender, range: Range<usize>) {
+    /// By a client of its own: one that lost its broker takes a while to come back.
+    fn append(&self, broker: &TestBroker, range: Range<usize>) {
         let deal = self.deal[range.clone()].iter().copied();
-        appender.append(deal.zip(self.frames[range].iter().map(Vec::as_slice)));
+        broker.produce(deal.zip(self.frames[range].iter().map(Vec::as_slice)));
     }
 
     /// A place from `from` on between two frames of the same minute.
@@ -74,26 +79,27 @@ fn assert_said_once(ended: &Ended, outage: Duration) {
 fn a_job_goes_on_when_kafka_is_back_and_nothing_is_lost() {
     let (kafka, folder) = (CutBroker::start(2), Folder::with_idle_ms(IDLE_MS));
     let recorded = Recorded::new();
-    let appender = kafka.broker.appender();
     let end = recorded.frames.len();
     let gone = recorded.inside_a_minute(end / 3);
-    recorded.append(&appender, 0..gone);
+    recorded.append(&kafka.broker, 0..gone);
     let run = kafka
         .ingest(&folder, &["--master", "local[2]"])
         .conf("spark.stockpulse.trigger", "50 milliseconds")
         .conf("spark.stockpulse.var.COMMIT_INTERVAL", "1 milliseconds")
+        .conf("spark.kafka.reconnect.backoff.max.ms", RECONNECT_MS)
         .start();
     run.wait_for(" is committed");
+    assert!(!run.ends_within(READ_ALL));
     kafka.set_reachable(false);
     let mut next = gone;
     if kafka.can_append() {
         next = recorded.inside_a_minute(end / 2);
-        recorded.append(&appender, gone..next);
+        recorded.append(&kafka.broker, gone..next);
     }
     let outage = outage();
     assert!(!run.ends_within(outage), "it ended while Kafka was gone");
     kafka.set_reachable(true);
-    recorded.append(&appender, next..end);
+    recorded.append(&kafka.broker, next..end);
     run.wait_for("2,469 rows written");
     run.signal("TERM");
     let ended = run.end();
@@ -109,9 +115,8 @@ fn a_job_goes_on_when_kafka_is_back_and_nothing_is_lost() {
 fn a_signal_while_kafka_is_gone_ends_with_0_and_the_next_run_goes_on() {
     let (kafka, folder) = (CutBroker::start(2), Folder::new());
     let recorded = Recorded::new();
-    let appender = kafka.broker.appender();
     let end = recorded.frames.len();
-    recorded.append(&appender, 0..end / 2);
+    recorded.append(&kafka.broker, 0..end / 2);
     let run = kafka
         .ingest(&folder, &[])
         .conf("spark.stockpulse.trigger", "50 milliseconds")
@@ -124,7 +129,7 @@ fn a_signal_while_kafka_is_gone_ends_with_0_and_the_next_run_goes_on() {
     assert_eq!(ended.code, Some(0), "{}", ended.said);
     assert!(ended.said.contains("stopping after a last commit"));
     kafka.set_reachable(true);
-    recorded.append(&appender, end / 2..end);
+    recorded.append(&kafka.broker, end / 2..end);
     let ended = kafka.ingest(&folder, &["--available-now"]).end();
     assert_eq!(ended.code, Some(0), "{}", ended.said);
     assert_recorded_candles(&rows(&folder), &ended.said);

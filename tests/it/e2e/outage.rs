@@ -2,22 +2,24 @@
 //! for longer than a quiet market takes to be closed. `STOCKPULSE_TEST_OUTAGE_SECONDS` says for how long it is gone.
 
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::candles::rows;
 use crate::job::exact::deal_apart;
 use crate::job::harness::{assert_recorded_candles, recorded_frames};
-use crate::support::broker::TestBroker;
+use crate::support::broker::{PATIENCE, TestBroker};
 use crate::support::cut::CutBroker;
 use crate::support::shipped::{Ended, Folder};
 
 /// How long Kafka is gone, unless told otherwise: several times as long as a partition takes to be idle.
-const OUTAGE: Duration = Duration::from_secs(4);
-const IDLE_MS: u64 = 1500;
-/// Within this it has read what is there, and the market is not yet quiet.
-const READ_ALL: Duration = Duration::from_millis(600);
+const OUTAGE: Duration = Duration::from_secs(5);
+const IDLE_MS: u64 = 3000;
+/// Within this the job has read the last frames too, and the market is not yet quiet.
+const READ_ALL: Duration = Duration::from_millis(300);
+/// A candle is written at the latest when the market has gone on for so long.
+const WRITTEN_AFTER_MS: i64 = 60 * 60_000;
 /// librdkafka's own is 10 s, for which no test waits twice.
 const RECONNECT_MS: &str = "500";
 /// A warning that Kafka is in trouble comes this often at the most, seconds.
@@ -51,14 +53,29 @@ impl Recorded {
         broker.produce(deal.zip(self.frames[range].iter().map(Vec::as_slice)));
     }
 
+    /// Event time of a frame, milliseconds.
+    fn time_ms(&self, at: usize) -> i64 {
+        let frame: Value = serde_json::from_slice(&self.frames[at]).unwrap();
+        frame["data"][0]["t"].as_i64().unwrap()
+    }
+
     /// A place from `from` on between two frames of the same minute.
     fn inside_a_minute(&self, from: usize) -> usize {
-        let minute = |at: usize| {
-            let frame: Value = serde_json::from_slice(&self.frames[at]).unwrap();
-            frame["data"][0]["t"].as_i64().unwrap() / 60_000
-        };
+        let minute = |at| self.time_ms(at) / 60_000;
         let found = (from..self.frames.len()).find(|&at| minute(at - 1) == minute(at));
         found.expect("minutes of several frames")
+    }
+}
+
+/// Waits for a candle that begins after a time.
+fn wait_for_candle(folder: &Folder, after_ms: i64) {
+    let after = chrono::DateTime::from_timestamp_millis(after_ms).unwrap();
+    let after = after.format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let begun = Instant::now();
+    let starts = |row: &String| row.split(',').nth(1).map(str::to_string);
+    while rows(folder).last().and_then(starts) < Some(after.clone()) {
+        assert!(begun.elapsed() < PATIENCE, "no candle after {after}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -81,7 +98,7 @@ fn a_job_goes_on_when_kafka_is_back_and_nothing_is_lost() {
     let recorded = Recorded::new();
     let end = recorded.frames.len();
     let gone = recorded.inside_a_minute(end / 3);
-    recorded.append(&kafka.broker, 0..gone);
+    recorded.append(&kafka.broker, 0..end / 6);
     let run = kafka
         .ingest(&folder, &["--master", "local[2]"])
         .conf("spark.stockpulse.trigger", "50 milliseconds")
@@ -89,6 +106,9 @@ fn a_job_goes_on_when_kafka_is_back_and_nothing_is_lost() {
         .conf("spark.kafka.reconnect.backoff.max.ms", RECONNECT_MS)
         .start();
     run.wait_for(" is committed");
+    // What comes while it runs begins a partition's silence anew.
+    recorded.append(&kafka.broker, end / 6..gone);
+    wait_for_candle(&folder, recorded.time_ms(gone - 1) - WRITTEN_AFTER_MS);
     assert!(!run.ends_within(READ_ALL));
     kafka.set_reachable(false);
     let mut next = gone;

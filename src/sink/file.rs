@@ -80,8 +80,11 @@ impl FileFormat {
             .with_properties(properties.clone())
             .with_skip_arrow_metadata(true);
         let file = File::create(path)?;
-        let mut writer =
-            ArrowWriter::try_new_with_options(file, Arc::clone(&self.schema), options)?;
+        let mut writer = ArrowWriter::try_new_with_options(
+            file.try_clone()?,
+            Arc::clone(&self.schema),
+            options,
+        )?;
         // In pieces: the writer looks at the size of a row group between them, and we at the file's.
         let (piece, file_bytes) = match self.file_bytes {
             None => (PAGE_ROWS, usize::MAX),
@@ -99,7 +102,8 @@ impl FileFormat {
                 break;
             }
         }
-        let file = writer.into_inner()?;
+        // Not into_inner(), which makes a text of what the system refuses.
+        writer.finish()?;
         durable::sync_file(&file)?;
         Ok(Written {
             rows: written,

@@ -7,6 +7,7 @@ mod checkpoint;
 mod decode;
 mod e2e;
 mod explain;
+mod fuzz;
 mod job;
 mod kill;
 mod producer;

@@ -4,6 +4,7 @@
 mod candles;
 mod demo;
 mod faults;
+mod full_disk;
 mod outage;
 mod signals;
 mod young;

@@ -9,6 +9,7 @@ mod fuzz;
 pub mod harness;
 mod preview;
 pub mod property;
+mod quiet;
 pub mod rebuild;
 mod refused;
 mod static_tables;

@@ -133,6 +133,29 @@ impl Run {
         self
     }
 
+    /// The shell script in a mount namespace of its own, in which it may mount what it likes; this command line is
+    /// its arguments.
+    pub fn in_own_mounts(self, script: &str) -> Run {
+        let inner = self.0;
+        let folder = inner.get_current_dir().expect("a folder");
+        let mut run = Run::new("unshare", folder).arguments(&[
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-euc",
+            script,
+            "sh",
+        ]);
+        run.0.arg(inner.get_program()).args(inner.get_args());
+        let set = inner
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?)));
+        run.0.envs(set);
+        run.0.env("PATH", std::env::var_os("PATH").unwrap());
+        run
+    }
+
     pub fn start(mut self) -> Started {
         let mut child = self.0.spawn().unwrap();
         let said = Said::default();

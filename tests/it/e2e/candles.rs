@@ -109,8 +109,9 @@ fn many_small_epochs_over_a_spread_symbol_give_the_recorded_candles() {
 /// Continuous: the last candles appear when the market is quiet, and a signal ends it after a commit.
 #[test]
 fn a_continuous_run_writes_every_candle_and_stops_on_a_signal() {
-    for signal in ["TERM", "INT"] {
-        let (broker, folder) = (TestBroker::start(2), Folder::with_idle_ms(500));
+    // Keyed by symbol: of several partitions all but one never speak.
+    for (partitions, signal) in [(1, "INT"), (2, "TERM"), (4, "INT")] {
+        let (broker, folder) = (TestBroker::start(partitions), Folder::with_idle_ms(500));
         replay(&broker, &folder);
         let arguments = ["--conf", "spark.stockpulse.trigger=200 milliseconds"];
         let run = folder.ingest(&broker, &arguments).start();
@@ -118,7 +119,7 @@ fn a_continuous_run_writes_every_candle_and_stops_on_a_signal() {
         run.signal(signal);
         let ended = run.end();
         assert_eq!(ended.code, Some(0), "{}", ended.said);
-        assert_recorded_candles(&rows(&folder), signal);
+        assert_recorded_candles(&rows(&folder), &format!("{partitions} partitions"));
         assert_quiet(&ended);
     }
 }

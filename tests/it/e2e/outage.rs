@@ -89,6 +89,7 @@ fn assert_said_once(ended: &Ended, outage: Duration) {
         ended.said
     );
     assert!(!ended.said.contains("error:"), "{}", ended.said);
+    eprintln!("Kafka was gone for {outage:?}: {warnings} warnings");
 }
 
 /// Cut off in the middle of a minute: what comes for it afterwards still belongs to it.

@@ -34,6 +34,8 @@ const BOUNDED_RUNS_MAX: usize = 1000;
 const STAGING: Duration = Duration::from_millis(500);
 /// Frames that a continuous run reads in an epoch.
 const EPOCH_FRAMES: u32 = 30;
+/// Of the run that is not killed, which may have to read most of it: lives are short on a busy machine.
+const LAST_EPOCH_FRAMES: u32 = 10_000;
 /// Fewer, because an available-now run does not wait between epochs and must not end too soon.
 const BOUNDED_EPOCH_FRAMES: u32 = 8;
 
@@ -216,7 +218,7 @@ fn a_continuous_job_killed_again_and_again_writes_every_candle_once() {
     });
     let what = format!("seed {}, {lives:?}", seeded.seed);
     let ended = market
-        .job(&folder, EPOCH_FRAMES)
+        .job(&folder, LAST_EPOCH_FRAMES)
         .arguments(&["--available-now"])
         .end();
     assert_eq!(ended.code, Some(0), "{what}: {}", ended.said);

@@ -222,11 +222,10 @@ impl Started {
 
     /// Waits for the end.
     pub fn end(mut self) -> Ended {
-        assert!(
-            self.ends_within(PATIENCE),
-            "it runs on:\n{}",
-            self.said.state.lock().unwrap().text
-        );
+        if !self.ends_within(PATIENCE) {
+            let said = self.said.state.lock().unwrap().text.clone();
+            panic!("it runs on:\n{said}");
+        }
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }

@@ -30,8 +30,6 @@ const WAITING_BYTES: usize = 16 << 20;
 const KEPT_POLL_FRAMES: usize = 256;
 /// What the first frames are taken to be as large as, at the most: the default of Kafka's `message.max.bytes`.
 const LARGE_FRAME_BYTES: usize = 1 << 20;
-/// A partition is taken to be at its end for so long after the source has said so.
-const SURE_FOR: Duration = Duration::from_secs(15);
 /// How long a poll waits for the first frame: the longest that the coordinator waits for an answer.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 
@@ -112,8 +110,10 @@ pub struct Member {
     pub spoke: bool,
     /// A bounded run reads up to here.
     pub end: Option<i64>,
-    /// Everything was handed on; when the source said so last, by the steady clock.
-    pub caught_up: Option<Duration>,
+    /// Everything was handed on.
+    pub caught_up: bool,
+    /// It was out of sight and has not caught up since.
+    pub was_out_of_sight: bool,
     /// It was caught up at least once in this run.
     pub live: bool,
     /// When the last frame was said, by the steady clock, nanoseconds; before its beginning it is negative.
@@ -127,17 +127,14 @@ impl Member {
         self.end.is_some_and(|end| self.position >= end)
     }
 
-    /// How quiet it is at `now`, by the steady clock: a wall clock that is set changes nothing. One whose broker
-    /// does not answer is not idle.
+    /// How quiet it is at `now`, by the steady clock: a wall clock that is set changes nothing.
     fn quiet(&self, now: Duration, idle: Option<Duration>) -> Quiet {
-        let heard = self.caught_up;
-        let is_sure = heard.is_some_and(|at| now.saturating_sub(at) <= SURE_FOR);
         let silence = nanos(now).saturating_sub(self.last_frame);
-        if (self.finished() || is_sure) && !self.spoke {
+        if (self.finished() || self.caught_up) && !self.spoke {
             Quiet::Silent
         } else if self.finished() {
             Quiet::Finished
-        } else if is_sure && idle.is_some_and(|idle| silence >= nanos(idle)) {
+        } else if self.caught_up && idle.is_some_and(|idle| silence >= nanos(idle)) {
             Quiet::Idle
         } else {
             Quiet::Active
@@ -433,7 +430,7 @@ fn take(
                 return Ok(());
             }
             member.spoke = true;
-            member.caught_up = None;
+            member.caught_up = false;
             // While it catches up, a frame was said when Kafka got it, not when we read it.
             let age = match frame.timestamp_ms {
                 Some(ms) if !member.live => {
@@ -448,12 +445,23 @@ fn take(
         }
         Event::CaughtUp { partition, offset } => {
             if let Some(member) = members.get_mut(&partition) {
-                member.caught_up = Some(now.steady);
+                member.caught_up = true;
                 member.live = true;
+                // While nobody could say anything, nobody was quiet.
+                if std::mem::take(&mut member.was_out_of_sight) {
+                    member.last_frame = nanos(now.steady);
+                }
                 member.position = member.position.max(offset);
                 if member.end.is_none_or(|end| offset <= end) {
                     member.lane.skip_to(offset);
                 }
+            }
+            Ok(())
+        }
+        Event::OutOfSight { partition } => {
+            if let Some(member) = members.get_mut(&partition) {
+                member.caught_up = false;
+                member.was_out_of_sight = true;
             }
             Ok(())
         }

@@ -86,9 +86,9 @@ impl FileFormat {
         let options = ArrowWriterOptions::new()
             .with_properties(properties.clone())
             .with_skip_arrow_metadata(true);
-        let file = disk.create(path)?;
+        let mut file = disk.create(path)?;
         let mut writer =
-            ArrowWriter::try_new_with_options(file, Arc::clone(&self.schema), options)?;
+            ArrowWriter::try_new_with_options(&mut file, Arc::clone(&self.schema), options)?;
         // In pieces: the writer looks at the size of a row group between them, and we at the file's.
         let (piece, file_bytes) = match self.file_bytes {
             None => (PAGE_ROWS, usize::MAX),
@@ -106,7 +106,9 @@ impl FileFormat {
                 break;
             }
         }
-        let file = writer.into_inner()?;
+        // Not into_inner(), which makes a text of what the system refuses.
+        writer.finish()?;
+        drop(writer);
         file.sync()?;
         Ok(Written {
             rows: written,

@@ -42,13 +42,18 @@ pub enum SourceError {
 pub enum Event<'a> {
     /// The next frame of its partition.
     Frame(FrameRef<'a>),
-    /// Everything that `partition` held was handed on; the next offset to read is `offset`. Said again every few
-    /// seconds while nothing comes, as long as the broker says so: a broker that is away says nothing.
+    /// Everything that `partition` held was handed on; the next offset to read is `offset`.
     CaughtUp {
         /// Which partition.
         partition: Partition,
         /// Next offset to read.
         offset: i64,
+    },
+    /// The broker does not answer, so what `partition` holds is not known: it does not count as caught up
+    /// until it is again.
+    OutOfSight {
+        /// Which partition.
+        partition: Partition,
     },
 }
 

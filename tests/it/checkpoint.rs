@@ -11,7 +11,7 @@ use stockpulse::disk::Disk;
 use stockpulse::model::{Counts, Epoch, Watermark};
 use tempfile::TempDir;
 
-fn checkpoint(epoch: u64) -> Checkpoint {
+pub fn checkpoint(epoch: u64) -> Checkpoint {
     let next = epoch as i64 * 10;
     let state = PartitionState {
         next,

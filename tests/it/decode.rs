@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use stockpulse::decode::{Decoder, Format};
 use stockpulse::model::Reject;
 
-fn ticks_schema() -> SchemaRef {
+pub fn ticks_schema() -> SchemaRef {
     let tick = DataType::Struct(Fields::from(vec![
         Field::new("s", DataType::Utf8View, true),
         Field::new("p", DataType::Float64, true),
@@ -25,7 +25,7 @@ fn ticks_schema() -> SchemaRef {
 }
 
 /// The rows of a batch as JSON again, ticks with all of their members.
-fn rows(batch: &RecordBatch) -> Vec<Value> {
+pub fn rows(batch: &RecordBatch) -> Vec<Value> {
     let data = batch.column(0).as_list::<i32>();
     let types = batch.column(1).as_string_view();
     let text = |array: &arrow::array::StringViewArray, at| {
@@ -58,7 +58,7 @@ fn rows(batch: &RecordBatch) -> Vec<Value> {
         .collect()
 }
 
-fn decode<'a>(frames: impl IntoIterator<Item = &'a [u8]>) -> (RecordBatch, Vec<Reject>) {
+pub fn decode<'a>(frames: impl IntoIterator<Item = &'a [u8]>) -> (RecordBatch, Vec<Reject>) {
     let mut decoder = Decoder::new(ticks_schema(), Format::Json).unwrap();
     let mut rejects = Vec::new();
     for frame in frames {
@@ -68,7 +68,7 @@ fn decode<'a>(frames: impl IntoIterator<Item = &'a [u8]>) -> (RecordBatch, Vec<R
 }
 
 /// What a tick must become: `None` if it must be refused.
-fn oracle_tick(tick: &Value) -> Option<Value> {
+pub fn oracle_tick(tick: &Value) -> Option<Value> {
     let tick = tick.as_object()?;
     let member = |name: &str| tick.get(name).filter(|value| !value.is_null());
     let text = member("s").map(|v| v.as_str().ok_or(())).transpose();
@@ -157,7 +157,7 @@ fn any_frame(misfits: bool) -> impl Strategy<Value = Value> {
     })
 }
 
-fn good_frame() -> Value {
+pub fn good_frame() -> Value {
     json!({"data": [
         {"s": "BINANCE:BTCUSDT", "p": 50_000.25, "v": 0.001, "t": 1_570_752_011_620_i64},
         {"s": "A", "p": 1.5, "v": 2.0, "t": 3},

@@ -8,6 +8,7 @@ mod crash;
 mod decode;
 mod e2e;
 mod explain;
+mod fuzz;
 mod job;
 mod kill;
 mod producer;

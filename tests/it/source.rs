@@ -95,6 +95,9 @@ impl Seen {
             Event::CaughtUp { partition, offset } => {
                 self.caught_up.insert(partition, offset);
             }
+            Event::OutOfSight { partition } => {
+                self.caught_up.remove(&partition);
+            }
         }
     }
 }
@@ -209,6 +212,7 @@ fn a_frame_comes_with_its_key_time_and_bytes() {
                 ));
             }
             Event::CaughtUp { .. } => done = true,
+            Event::OutOfSight { .. } => {}
         };
         source
             .poll(100, Duration::from_millis(100), on_event)
@@ -242,6 +246,44 @@ fn readers_in_threads_read_their_own_partitions_whole() {
             });
         }
     });
+}
+
+/// Nothing comes from a broker that is away, which does not mean that there is nothing.
+#[test]
+fn a_broker_that_is_away_leaves_no_partition_caught_up_until_it_is_back() {
+    const EVERY_BROKER: i32 = -1;
+    let broker = Broker::with_topic(2);
+    broker.append(0, b"{}", 3);
+    let mut properties = broker.properties();
+    properties.set("reconnect.backoff.max.ms", "200");
+    let topic = broker.topic_with(&properties);
+    let start = Offsets(BTreeMap::from([(0, 0), (1, 0)]));
+    let mut source = topic.open(&start).unwrap();
+    let mut seen = Seen::default();
+    let caught_up = BTreeMap::from([(0, 3), (1, 0)]);
+    for _ in 0..2 {
+        read_until(source.as_mut(), &mut seen, |seen| {
+            seen.caught_up == caught_up
+        })
+        .unwrap();
+        broker.cluster.broker_down(EVERY_BROKER).unwrap();
+        read_until(source.as_mut(), &mut seen, |seen| seen.caught_up.is_empty()).unwrap();
+        broker.cluster.broker_up(EVERY_BROKER).unwrap();
+    }
+    read_until(source.as_mut(), &mut seen, |seen| {
+        seen.caught_up == caught_up
+    })
+    .unwrap();
+    // Every frame once, those of before and those of after.
+    broker.append(0, b"{}", 2);
+    broker.append(1, b"{}", 1);
+    let caught_up = BTreeMap::from([(0, 5), (1, 1)]);
+    read_until(source.as_mut(), &mut seen, |seen| {
+        seen.caught_up == caught_up
+    })
+    .unwrap();
+    let offsets = BTreeMap::from([(0, vec![0, 1, 2, 3, 4]), (1, vec![0])]);
+    assert_eq!(seen.offsets, offsets);
 }
 
 #[test]

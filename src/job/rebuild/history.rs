@@ -195,6 +195,7 @@ fn oldest_message(
             Event::CaughtUp { partition, .. } => {
                 start.0.remove(&partition);
             }
+            Event::OutOfSight { .. } => {}
         })?;
     }
     Ok(oldest)

@@ -81,8 +81,8 @@ impl Asking<'_> {
         }
         self.until_answered(stop, || {
             // The ends first: what is appended meanwhile then counts as still to come.
-            let highs = self.offsets(partitions, Offset::End, ATTEMPT)?;
-            let lows = self.offsets(partitions, Offset::Beginning, ATTEMPT)?;
+            let highs = self.offsets(partitions, Offset::End)?;
+            let lows = self.offsets(partitions, Offset::Beginning)?;
             let bounds = partitions.iter().map(|partition| {
                 let low = lows[partition];
                 let high = highs[partition].max(low);
@@ -116,9 +116,9 @@ impl Asking<'_> {
         })
     }
 
-    /// Where each of `partitions` ends, asked once; `None`: not all leaders answer.
-    pub(super) fn ends(&self, partitions: &[Partition]) -> Option<BTreeMap<Partition, i64>> {
-        self.offsets(partitions, Offset::End, self.timeout).ok()
+    /// Whether the leaders of `partitions` answer now.
+    pub(super) fn is_answered(&self, partitions: &[Partition]) -> bool {
+        self.offsets(partitions, Offset::End).is_ok()
     }
 
     /// One request to each leader, however many partitions there are.
@@ -126,13 +126,12 @@ impl Asking<'_> {
         &self,
         partitions: &[Partition],
         which: Offset,
-        timeout: Duration,
     ) -> KafkaResult<BTreeMap<Partition, i64>> {
         let mut asked = TopicPartitionList::with_capacity(partitions.len());
         for &partition in partitions {
             asked.add_partition_offset(self.topic, partition, which)?;
         }
-        let answer = self.client.offsets_for_times(asked, timeout)?;
+        let answer = self.client.offsets_for_times(asked, ATTEMPT)?;
         let mut offsets = BTreeMap::new();
         for element in answer.elements() {
             element.error()?;

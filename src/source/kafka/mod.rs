@@ -16,11 +16,10 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use self::ask::{Asking, Found};
 use self::client::Client;
-use self::reader::KafkaSource;
+use self::reader::{KafkaSource, assignment};
 use self::reports::Reports;
 use super::{Bounds, Source, SourceError, Topic};
 use crate::config::kafka::KafkaProperties;
@@ -142,15 +141,6 @@ impl KafkaTopic {
             timeout: self.timeout,
         }
     }
-
-    fn list(&self, offsets: &Offsets) -> TopicPartitionList {
-        let mut list = TopicPartitionList::with_capacity(offsets.0.len());
-        for (&partition, &offset) in &offsets.0 {
-            list.add_partition_offset(&self.name, partition, Offset::Offset(offset.max(0)))
-                .expect("0 and up is an offset");
-        }
-        list
-    }
 }
 
 impl Topic for KafkaTopic {
@@ -171,9 +161,11 @@ impl Topic for KafkaTopic {
         // One context for all clients of the topic: trouble with the broker is said once.
         let reports = Reports::clone(self.client.context());
         let client = Client::new(properties::create(&config, reports)?);
-        client.assign(&self.list(start)).map_err(|error| {
-            SourceError::Failed(format!("cannot start to read topic {}: {error}", self.name))
-        })?;
+        client
+            .assign(&assignment(&self.name, start))
+            .map_err(|error| {
+                SourceError::Failed(format!("cannot start to read topic {}: {error}", self.name))
+            })?;
         let source = KafkaSource::new(client, &self.brokers, &self.name, start, &bounds);
         Ok(Box::new(source))
     }
@@ -199,7 +191,9 @@ impl Topic for KafkaTopic {
         if offsets.0.is_empty() {
             return;
         }
-        let sent = self.client.commit(&self.list(offsets), CommitMode::Async);
+        let sent = self
+            .client
+            .commit(&assignment(&self.name, offsets), CommitMode::Async);
         if let Err(error) = sent {
             self.client.context().commit_failed(&error.to_string());
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::ask::{Asking, denied};
 use super::client::Client;
@@ -15,10 +16,8 @@ use crate::source::{Bounds, Event, Source, SourceError, check_retained};
 
 /// How long a reader that found its offsets gone asks what is left.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a reader to whom nothing comes asks whether there is really nothing.
-const CONFIRM_EVERY: Duration = Duration::from_secs(5);
-/// How long it waits for the answer; meanwhile it reads nothing.
-const CONFIRM_TIMEOUT: Duration = Duration::from_millis(500);
+/// A broker that has nothing new is asked this often whether it is still there.
+const SIGHT_EVERY: Duration = Duration::from_secs(1);
 
 /// Reads some partitions of a topic.
 pub(super) struct KafkaSource {
@@ -26,8 +25,10 @@ pub(super) struct KafkaSource {
     brokers: String,
     topic: String,
     places: BTreeMap<Partition, Place>,
-    /// When the broker was asked whether there is really nothing more.
-    asked_at: Instant,
+    /// The broker answered when it was last asked.
+    in_sight: bool,
+    /// When it is to be asked again.
+    ask_at: Instant,
 }
 
 struct Place {
@@ -36,9 +37,7 @@ struct Place {
     /// Where the partition ended when it was opened.
     end: i64,
     /// Nothing has come since it was read to its end.
-    at_end: bool,
-    /// Where it ended when that was asked last.
-    asked: Option<i64>,
+    caught_up: bool,
 }
 
 impl KafkaSource {
@@ -52,21 +51,72 @@ impl KafkaSource {
     ) -> KafkaSource {
         let place = |(&partition, &next): (&Partition, &i64)| {
             let end = bounds.get(&partition).map_or(next, |bounds| bounds.high);
-            let place = Place {
-                next,
-                end,
-                at_end: false,
-                asked: None,
-            };
-            (partition, place)
+            let caught_up = false;
+            (
+                partition,
+                Place {
+                    next,
+                    end,
+                    caught_up,
+                },
+            )
         };
         KafkaSource {
             client,
             brokers: brokers.to_owned(),
             topic: topic.to_owned(),
             places: start.0.iter().map(place).collect(),
-            asked_at: Instant::now(),
+            in_sight: true,
+            ask_at: Instant::now() + SIGHT_EVERY,
         }
+    }
+
+    /// Looks whether the broker is still there, if somebody relies on it: silence says that a partition is
+    /// at its end only while the broker answers. Once it is back, every partition is read on from its next
+    /// offset, so that librdkafka says anew when it has reached the end.
+    fn keep_in_sight(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), SourceError> {
+        let relied_on = !self.in_sight || self.places.values().any(|place| place.caught_up);
+        if !relied_on || Instant::now() < self.ask_at {
+            return Ok(());
+        }
+        let partitions: Vec<Partition> = self.places.keys().copied().collect();
+        let answered = self.asking().is_answered(&partitions);
+        self.ask_at = Instant::now() + SIGHT_EVERY;
+        match (self.in_sight, answered) {
+            (true, false) => {
+                self.client.context().silent();
+                for (&partition, place) in &mut self.places {
+                    place.caught_up = false;
+                    on_event(Event::OutOfSight { partition });
+                }
+            }
+            (false, true) => {
+                let list = assignment(&self.topic, &self.wanted());
+                self.client.assign(&list).map_err(|error| {
+                    let topic = &self.topic;
+                    SourceError::Failed(format!("cannot go on reading topic {topic}: {error}"))
+                })?;
+                self.client.context().answered();
+            }
+            _ => {}
+        }
+        self.in_sight = answered;
+        Ok(())
+    }
+
+    fn asking(&self) -> Asking<'_> {
+        Asking {
+            client: &self.client,
+            brokers: &self.brokers,
+            topic: &self.topic,
+            timeout: ASK_TIMEOUT,
+        }
+    }
+
+    /// The next offset of each partition.
+    fn wanted(&self) -> Offsets {
+        let next = self.places.iter();
+        Offsets(next.map(|(&p, place)| (p, place.next)).collect())
     }
 
     /// Moves past what `partition` held. What stands between the last frame and the end (a
@@ -77,41 +127,11 @@ impl KafkaSource {
     ) -> Option<Event<'static>> {
         let place = places.get_mut(&partition)?;
         place.next = place.next.max(place.end);
-        place.at_end = true;
+        place.caught_up = true;
         Some(Event::CaughtUp {
             partition,
             offset: place.next,
         })
-    }
-
-    /// Asks the broker whether the partitions that were read to their end still end there, and says of which
-    /// they do. What stands beyond without ever being handed on (a transaction's marks) still stands there when
-    /// it is asked the next time.
-    fn confirm(&mut self, on_event: &mut dyn FnMut(Event<'_>)) {
-        let at_end = self.places.iter().filter(|(_, place)| place.at_end);
-        let partitions: Vec<Partition> = at_end.map(|(&partition, _)| partition).collect();
-        if partitions.is_empty() {
-            return;
-        }
-        let asking = Asking {
-            client: &self.client,
-            brokers: &self.brokers,
-            topic: &self.topic,
-            timeout: CONFIRM_TIMEOUT,
-        };
-        let Some(ends) = asking.ends(&partitions) else {
-            return;
-        };
-        for (partition, end) in ends {
-            let Some(place) = self.places.get_mut(&partition) else {
-                continue;
-            };
-            let is_known = place.asked.replace(end) == Some(end);
-            if end <= place.next || is_known {
-                let offset = place.next;
-                on_event(Event::CaughtUp { partition, offset });
-            }
-        }
     }
 
     /// `Ok`: librdkafka goes on by itself.
@@ -144,19 +164,9 @@ impl KafkaSource {
 
     /// Which offsets are gone: librdkafka's error does not say it in numbers.
     fn lost(&self, reason: &str) -> SourceError {
-        let next = self
-            .places
-            .iter()
-            .map(|(&partition, place)| (partition, place.next));
-        let wanted = Offsets(next.collect());
+        let wanted = self.wanted();
         let partitions: Vec<Partition> = wanted.0.keys().copied().collect();
-        let asking = Asking {
-            client: &self.client,
-            brokers: &self.brokers,
-            topic: &self.topic,
-            timeout: ASK_TIMEOUT,
-        };
-        let retained = asking.bounds(&partitions, &|| false);
+        let retained = self.asking().bounds(&partitions, &|| false);
         let checked = match retained {
             Ok(Some(bounds)) => check_retained(&self.topic, &wanted, &bounds),
             Ok(None) => Ok(()),
@@ -178,6 +188,7 @@ impl Source for KafkaSource {
         timeout: Duration,
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<usize, SourceError> {
+        self.keep_in_sight(on_event)?;
         let deadline = Instant::now() + timeout;
         let mut frames = 0;
         let mut waiting = true;
@@ -189,9 +200,11 @@ impl Source for KafkaSource {
             match self.client.poll(wait) {
                 Some(Ok(message)) => {
                     let frame = frame(&message);
-                    if let Some(place) = self.places.get_mut(&frame.partition) {
+                    // One from before an outage can come twice.
+                    let place = self.places.get_mut(&frame.partition);
+                    if let Some(place) = place.filter(|place| frame.offset >= place.next) {
                         place.next = frame.offset + 1;
-                        place.at_end = false;
+                        place.caught_up = false;
                         on_event(Event::Frame(frame));
                         frames += 1;
                     }
@@ -203,18 +216,27 @@ impl Source for KafkaSource {
                         .for_each(&mut *on_event);
                     waiting = false;
                 }
-                Some(Err(error)) => self.judge(&error)?,
+                Some(Err(error)) => {
+                    self.judge(&error)?;
+                    self.ask_at = Instant::now();
+                }
                 // Nothing more is there; or a log line was served, and there is time left.
                 None if wait.is_zero() => break,
                 None => {}
             }
         }
-        if frames == 0 && self.asked_at.elapsed() >= CONFIRM_EVERY {
-            self.confirm(on_event);
-            self.asked_at = Instant::now();
-        }
         Ok(frames)
     }
+}
+
+/// The partitions of `offsets`, to be read from there.
+pub(super) fn assignment(topic: &str, offsets: &Offsets) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(offsets.0.len());
+    for (&partition, &offset) in &offsets.0 {
+        list.add_partition_offset(topic, partition, Offset::Offset(offset.max(0)))
+            .expect("0 and up is an offset");
+    }
+    list
 }
 
 fn frame<'a>(message: &'a BorrowedMessage<'_>) -> FrameRef<'a> {

@@ -30,6 +30,8 @@ struct Shared {
 struct Trouble {
     /// librdkafka's words for the newest error of a connection.
     reason: Option<String>,
+    /// Since when a reader has had no answer.
+    silent: Option<Instant>,
     /// When the last warning was logged, and what has been left out since.
     warned: Option<Instant>,
     left_out: u64,
@@ -59,6 +61,27 @@ impl Reports {
                 "the consumer group's offsets were not committed; only Kafka's own tools miss them, \
                  and more such lines are at level debug"
             );
+        }
+    }
+
+    /// The broker does not answer a reader: said if nothing was said of it.
+    pub(super) fn silent(&self) {
+        let before = {
+            let mut trouble = self.trouble();
+            let before = trouble.silent;
+            trouble.silent = before.or_else(|| Some(Instant::now()));
+            before
+        };
+        if before.is_none() {
+            self.warn("the broker does not answer");
+        }
+    }
+
+    /// It answers: said once.
+    pub(super) fn answered(&self) {
+        if let Some(since) = self.trouble().silent.take() {
+            let (topic, seconds) = (&self.topic, since.elapsed().as_secs());
+            tracing::info!(%topic, seconds, "Kafka answers again; reading on");
         }
     }
 

@@ -197,6 +197,39 @@ fn a_damaged_checkpoint_is_named_and_ends_with_5() {
 }
 
 #[test]
+fn a_checkpoint_of_a_newer_version_is_named_and_ends_with_5() {
+    let (broker, folder) = written();
+    let (table, newest) = (listing(&folder.table()), folder.newest_checkpoint());
+    let name = newest.file_name().unwrap().to_str().unwrap();
+    let whole = std::fs::read_to_string(&newest).unwrap();
+    produce_minutes(&broker, 2..5);
+    let newer = whole.replacen("{\"version\":1,", "{\"version\":2,", 1);
+    assert_ne!(newer, whole);
+    // A newer program may write everything else in another way.
+    for newer in [newer.as_str(), "{\"version\":17,\"state\":[1,2]}"] {
+        std::fs::write(&newest, newer).unwrap();
+        let version = newer[1..]
+            .split(',')
+            .next()
+            .unwrap()
+            .replace("\"version\":", "version ");
+        let ended = folder.ingest(&broker, &["--available-now"]).end();
+        let refused = [
+            name,
+            &version,
+            "reads version 1",
+            "run the version of StockPulse that wrote it",
+        ];
+        assert_refused(&ended, 5, &refused);
+        assert_eq!(listing(&folder.table()), table);
+        assert_eq!(std::fs::read_to_string(&newest).unwrap(), newer);
+    }
+    std::fs::write(&newest, whole).unwrap();
+    let ended = folder.available_now(&broker, &[]);
+    assert!(ended.said.contains("3 rows in 1 files"), "{}", ended.said);
+}
+
+#[test]
 fn a_checkpoint_of_another_query_or_none_for_the_table_ends_with_5() {
     let (broker, folder) = written();
     let table = listing(&folder.table());

@@ -5,6 +5,9 @@ mod candles;
 mod dead_letters;
 mod demo;
 mod faults;
+mod full_disk;
+mod outage;
+mod signals;
 mod young;
 
 use crate::support::broker::TestBroker;

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Market, Moments, staged};
+use super::market::Market;
+use super::staged;
 use crate::job::harness::{assert_recorded_candles, read_rows};
+use crate::support::seed::Seeded;
 use crate::support::shipped::{Folder, OHLC};
 
 /// The job is killed for so long, then it may end.
@@ -43,7 +45,7 @@ fn ticks(frames: &[Vec<u8>]) -> Vec<String> {
 
 #[test]
 fn an_archive_killed_again_and_again_has_every_tick_once() {
-    let mut moments = Moments::new();
+    let mut seeded = Seeded::new();
     let (market, folder) = (Market::new(), Folder::new());
     folder.file("ohlc.sql", &job());
     market.append(&market.broker.appender(), 0..market.frames.len());
@@ -58,14 +60,14 @@ fn an_archive_killed_again_and_again_has_every_tick_once() {
         if !kills_on {
             break run.end();
         }
-        run.ends_within(moments.next(60, 400));
+        run.ends_within(seeded.moment(60, 400));
         let ended = run.kill();
         if ended.code.is_some() {
             break ended;
         }
         kills += 1;
     };
-    let what = format!("seed {}, {kills} kills", moments.seed);
+    let what = format!("seed {}, {kills} kills", seeded.seed);
     assert_eq!(ended.code, Some(0), "{what}: {}", ended.said);
     assert!(kills >= 3, "{what}");
     let mut rows = read_rows(
@@ -82,5 +84,5 @@ fn an_archive_killed_again_and_again_has_every_tick_once() {
     );
     assert_recorded_candles(&candles, &what);
     assert_eq!(staged(&folder), ["archive/lock", "ohlc/lock"], "{what}");
-    eprintln!("{what}");
+    eprintln!("kills: archive: {what}");
 }

@@ -1,12 +1,14 @@
-//! `kill -9` of a rebuild at random moments: readers see the old candles or the new ones, and in the end there
+//! `kill -9` of a rebuild at random seeded: readers see the old candles or the new ones, and in the end there
 //! is what a new job writes.
 
 use std::time::{Duration, Instant};
 
-use super::{Market, Moments, folders, staged};
+use super::market::Market;
+use super::{folders, staged};
 use crate::job::harness::{assert_recorded_candles, listing, read_rows};
 use crate::job::rebuild::{Readers, five_minutes, read_now};
 use crate::support::broker::PATIENCE;
+use crate::support::seed::Seeded;
 use crate::support::shipped::Folder;
 
 /// Rebuilds are killed for so long, then one may end.
@@ -18,7 +20,7 @@ const ROWS: &str = "SELECT symbol, window_start, window_end, open, high, low, cl
 
 #[test]
 fn a_rebuild_killed_again_and_again_is_swapped_in_whole() {
-    let mut moments = Moments::new();
+    let mut seeded = Seeded::new();
     let (market, folder, new) = (Market::new(), Folder::new(), Folder::new());
     market.append(&market.broker.appender(), 0..market.frames.len());
     folder.available_now(&market.broker, &[]);
@@ -37,13 +39,13 @@ fn a_rebuild_killed_again_and_again_is_swapped_in_whole() {
             .arguments(&["--available-now", "--rebuild"])
             .start();
         if begun.elapsed() < KILLING {
-            let moment = match moments.one_in(3) {
+            let moment = match seeded.one_in(3) {
                 true => {
                     // Near the swap.
                     run.wait_for("rebuild");
-                    moments.next(100, 700)
+                    seeded.moment(100, 700)
                 }
-                false => moments.next(20, 500),
+                false => seeded.moment(20, 500),
             };
             run.ends_within(moment);
         }
@@ -54,7 +56,7 @@ fn a_rebuild_killed_again_and_again_is_swapped_in_whole() {
         match ended.code {
             None => kills += 1,
             Some(code) => {
-                assert_eq!(code, 0, "seed {}: {}", moments.seed, ended.said);
+                assert_eq!(code, 0, "seed {}: {}", seeded.seed, ended.said);
                 assert!(ended.said.contains("rebuilt"), "{}", ended.said);
                 whole += 1;
                 if begun.elapsed() >= KILLING {
@@ -63,7 +65,7 @@ fn a_rebuild_killed_again_and_again_is_swapped_in_whole() {
             }
         }
     }
-    let what = format!("seed {}, {kills} kills, {whole} whole", moments.seed);
+    let what = format!("seed {}, {kills} kills, {whole} whole", seeded.seed);
     let seen = readers.end();
     assert!(seen.keys().eq(&[0, 1]), "{what}: {seen:?}");
     assert!(kills >= 3, "{what}");
@@ -83,7 +85,7 @@ fn a_rebuild_killed_again_and_again_is_swapped_in_whole() {
             .iter()
             .any(|file| file.contains("swap"))
     );
-    eprintln!("{what}, {seen:?}");
+    eprintln!("kills: rebuild: {what}, generations seen {seen:?}");
 }
 
 #[test]

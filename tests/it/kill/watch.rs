@@ -1,99 +1,31 @@
-//! Reads a table's folder again and again while a job writes it, as any reader may.
+//! Reads a table's folder again and again while a job writes it, file by file, as any reader may.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::TimestampNanosecondType;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use stockpulse::testing::row_text;
 
-/// A thread that reads the folder until it is told to end, or sees what must not be.
-pub struct Watch {
-    stop: Arc<AtomicBool>,
-    wrong: Arc<Mutex<Option<String>>>,
-    thread: Option<JoinHandle<Seen>>,
-}
+use super::readers::{Look, Looks};
 
 /// What was seen so far.
-#[derive(Default)]
-struct Seen {
+pub struct Files {
+    table: PathBuf,
+    expected: Arc<BTreeSet<String>>,
     files: BTreeMap<PathBuf, Vec<u8>>,
-    /// Symbol and window start, nanoseconds.
-    candles: BTreeSet<(String, i64)>,
+    /// Candles of those files, as rows.
+    candles: BTreeSet<String>,
 }
 
-impl Watch {
-    pub fn start(table: &Path) -> Watch {
-        let (stop, wrong) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
-        let (stopping, saw) = (Arc::clone(&stop), Arc::clone(&wrong));
-        let table = table.to_path_buf();
-        let thread = std::thread::spawn(move || {
-            let mut seen = Seen::default();
-            loop {
-                // Before the last look, so that it sees everything.
-                let last = stopping.load(Ordering::Relaxed);
-                if let Err(error) = seen.look(&table) {
-                    *saw.lock().unwrap() = Some(error);
-                    return seen;
-                }
-                if last {
-                    return seen;
-                }
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        });
-        Watch {
-            stop,
-            wrong,
-            thread: Some(thread),
-        }
-    }
-
-    /// Fails if something was seen that must not be.
-    pub fn check(&self) {
-        if let Some(wrong) = self.wrong.lock().unwrap().as_ref() {
-            panic!("{wrong}");
-        }
-    }
-
-    /// Ends after a last look; how many candles were seen.
-    pub fn end(mut self) -> usize {
-        self.stop.store(true, Ordering::Relaxed);
-        let seen = self.thread.take().unwrap().join().unwrap();
-        self.check();
-        seen.candles.len()
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Seen {
-    /// Everything in the folder now: finished files in `date=` folders, those of before unchanged.
-    fn look(&mut self, table: &Path) -> Result<(), String> {
-        let mut there = BTreeSet::new();
-        for day in entries(table)? {
-            let name = day.file_name().unwrap().to_string_lossy().into_owned();
-            let date = name.strip_prefix("date=").unwrap_or_default();
-            if chrono::NaiveDate::parse_from_str(date, "%Y-%m-%d").is_err() || !day.is_dir() {
-                return Err(format!("{} is no folder of a day", day.display()));
-            }
-            for file in entries(&day)? {
-                self.file(&file)?;
-                there.insert(file);
-            }
-        }
-        match self.files.keys().find(|file| !there.contains(*file)) {
-            Some(gone) => Err(format!("{} has vanished", gone.display())),
-            None => Ok(()),
+impl Files {
+    pub fn new(table: &Path, expected: &Arc<BTreeSet<String>>) -> Files {
+        Files {
+            table: table.to_path_buf(),
+            expected: Arc::clone(expected),
+            files: BTreeMap::new(),
+            candles: BTreeSet::new(),
         }
     }
 
@@ -118,10 +50,14 @@ impl Seen {
             .map_err(|error| wrong(&format!("is not finished: {error}")))?;
         for batch in reader {
             let batch = batch.map_err(|error| wrong(&format!("cannot be read: {error}")))?;
-            for candle in candles(&batch) {
-                let text = format!("has a candle that is there already: {candle:?}");
+            for row in 0..batch.num_rows() {
+                let candle = row_text(&batch, row).unwrap();
+                if !self.expected.contains(&candle) {
+                    return Err(wrong(&format!("has a wrong candle: {candle}")));
+                }
+                let twice = format!("has a candle that is there already: {candle}");
                 if !self.candles.insert(candle) {
-                    return Err(wrong(&text));
+                    return Err(wrong(&twice));
                 }
             }
         }
@@ -130,8 +66,31 @@ impl Seen {
     }
 }
 
+impl Look for Files {
+    /// Everything in the folder now: finished files in `date=` folders, those of before unchanged.
+    fn look(&mut self, looks: &mut Looks) -> Result<(), String> {
+        let mut there = BTreeSet::new();
+        for day in entries(&self.table)? {
+            let name = day.file_name().unwrap().to_string_lossy().into_owned();
+            let date = name.strip_prefix("date=").unwrap_or_default();
+            if chrono::NaiveDate::parse_from_str(date, "%Y-%m-%d").is_err() || !day.is_dir() {
+                return Err(format!("{} is no folder of a day", day.display()));
+            }
+            for file in entries(&day)? {
+                self.file(&file)?;
+                there.insert(file);
+            }
+        }
+        if let Some(gone) = self.files.keys().find(|file| !there.contains(*file)) {
+            return Err(format!("{} has vanished", gone.display()));
+        }
+        looks.looked(self.candles.len());
+        Ok(())
+    }
+}
+
 /// A folder that is not there yet is empty.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
+pub fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
     match std::fs::read_dir(folder) {
         Ok(entries) => entries
             .map(|entry| Ok(entry.map_err(|error| error.to_string())?.path()))
@@ -139,17 +98,4 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(format!("{}: {error}", folder.display())),
     }
-}
-
-fn candles(batch: &RecordBatch) -> Vec<(String, i64)> {
-    let symbols = batch.column_by_name("symbol").unwrap();
-    let symbols = arrow::compute::cast(symbols, &arrow::datatypes::DataType::Utf8).unwrap();
-    let starts = batch.column_by_name("window_start").unwrap();
-    let starts = starts.as_primitive::<TimestampNanosecondType>();
-    symbols
-        .as_string::<i32>()
-        .iter()
-        .zip(starts.values())
-        .map(|(symbol, &start)| (symbol.unwrap().to_string(), start))
-        .collect()
 }

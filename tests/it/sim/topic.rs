@@ -76,6 +76,10 @@ impl Source for SimSource {
         state.pass(time);
         if state.is_out() {
             state.pass(Duration::from_millis(200));
+            drop(state);
+            for &partition in &self.partitions {
+                on_event(Event::OutOfSight { partition });
+            }
             return Ok(0);
         }
         for partition in &self.partitions {

@@ -57,19 +57,27 @@ impl TestBroker {
                     deletes: true,
                 }
             }
-            None => {
-                let topic = "raw_ticks".to_string();
-                let embedded = EmbeddedBroker::start(&topic, partitions, None).unwrap();
-                let bootstrap = embedded.address();
-                TestBroker {
-                    bootstrap,
-                    topic,
-                    partitions,
-                    embedded: Some(embedded),
-                    deletes: false,
-                }
-            }
+            None => TestBroker::embedded(partitions),
         }
+    }
+
+    /// The embedded broker, whatever is set, with an empty topic of so many partitions.
+    pub fn embedded(partitions: i32) -> TestBroker {
+        let topic = "raw_ticks".to_string();
+        let embedded = EmbeddedBroker::start(&topic, partitions, None).unwrap();
+        TestBroker {
+            bootstrap: embedded.address(),
+            topic,
+            partitions,
+            embedded: Some(embedded),
+            deletes: false,
+        }
+    }
+
+    /// Cuts the embedded broker off, or takes connections again.
+    pub fn set_reachable(&self, reachable: bool) {
+        let embedded = self.embedded.as_ref().expect("the embedded broker");
+        embedded.set_reachable(reachable).unwrap();
     }
 
     /// A broker whose topic is not there before [`TestBroker::create`].
@@ -331,6 +339,11 @@ impl Drop for TestBroker {
             });
         }
     }
+}
+
+/// Whether tests run on a real Kafka.
+pub fn is_real_broker() -> bool {
+    real_broker().is_some()
 }
 
 fn real_broker() -> Option<String> {

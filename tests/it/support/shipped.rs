@@ -61,12 +61,17 @@ impl Folder {
 
     /// The newest checkpoint's file.
     pub fn newest_checkpoint(&self) -> PathBuf {
-        let entries = std::fs::read_dir(self.checkpoints()).unwrap();
+        self.checkpoint().expect("a checkpoint")
+    }
+
+    /// The newest checkpoint's file, if there is one.
+    pub fn checkpoint(&self) -> Option<PathBuf> {
+        let entries = std::fs::read_dir(self.checkpoints()).ok()?;
         let documents = entries.map(|entry| entry.unwrap().path()).filter(|path| {
             path.extension()
                 .is_some_and(|extension| extension == "json")
         });
-        documents.max().expect("a checkpoint")
+        documents.max()
     }
 
     /// `stockpulse-ingest … ohlc.sql` on the topic of `broker`.
@@ -86,6 +91,16 @@ impl Folder {
             .end();
         assert_eq!(ended.code, Some(0), "{}", ended.said);
         ended
+    }
+}
+
+impl Drop for Folder {
+    /// What a failed test leaves is kept where `STOCKPULSE_TEST_KEEP` is set.
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("STOCKPULSE_TEST_KEEP").is_some() {
+            self.0.disable_cleanup(true);
+            eprintln!("kept: {}", self.path().display());
+        }
     }
 }
 
@@ -116,6 +131,29 @@ impl Run {
     pub fn env(mut self, name: &str, value: &str) -> Run {
         self.0.env(name, value);
         self
+    }
+
+    /// The shell script in a mount namespace of its own, in which it may mount what it likes; this command line is
+    /// its arguments.
+    pub fn in_own_mounts(self, script: &str) -> Run {
+        let inner = self.0;
+        let folder = inner.get_current_dir().expect("a folder");
+        let mut run = Run::new("unshare", folder).arguments(&[
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-euc",
+            script,
+            "sh",
+        ]);
+        run.0.arg(inner.get_program()).args(inner.get_args());
+        let set = inner
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?)));
+        run.0.envs(set);
+        run.0.env("PATH", std::env::var_os("PATH").unwrap());
+        run
     }
 
     pub fn start(mut self) -> Started {
@@ -184,11 +222,10 @@ impl Started {
 
     /// Waits for the end.
     pub fn end(mut self) -> Ended {
-        assert!(
-            self.ends_within(PATIENCE),
-            "it runs on:\n{}",
-            self.said.state.lock().unwrap().text
-        );
+        if !self.ends_within(PATIENCE) {
+            let said = self.said.state.lock().unwrap().text.clone();
+            panic!("it runs on:\n{said}");
+        }
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }

@@ -31,7 +31,7 @@ fn until_stopped(scene: &Scene, folder: &Path, at: At) -> (Option<usize>, Vec<St
 }
 
 /// Calls `check` with every place, on some threads; collects what is wrong.
-fn everywhere<P: Sync>(places: &[P], check: impl Fn(&P) -> Result<(), String> + Sync) {
+pub fn everywhere<P: Sync>(places: &[P], check: impl Fn(&P) -> Result<(), String> + Sync) {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut wrong = Vec::new();
@@ -57,7 +57,7 @@ fn everywhere<P: Sync>(places: &[P], check: impl Fn(&P) -> Result<(), String> + 
 }
 
 /// Every step, and the middle of every write.
-fn places(steps: &[String]) -> Vec<At> {
+pub fn places(steps: &[String]) -> Vec<At> {
     let before = (0..=steps.len()).map(At::Before);
     let writes = steps
         .iter()

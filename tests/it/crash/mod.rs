@@ -7,6 +7,7 @@
 mod matrix;
 mod model;
 mod power;
+mod rebuild;
 mod scene;
 mod steps;
 mod watch;

@@ -102,6 +102,57 @@ impl Scene {
         disk: &Disk,
         stop: Option<&Arc<Stop>>,
     ) -> Result<Summary, JobError> {
+        let spec = self.spec(&self.sql, WALL_CLOCKS[run], folder, disk);
+        let topic = Telling {
+            topic: &self.topics[run],
+            stop: stop.cloned(),
+        };
+        job::run(spec, &topic, &mut |_| {})
+    }
+
+    /// Computes the tables anew in `folder`, with candles of five minutes.
+    pub fn rebuild(
+        &self,
+        folder: &Path,
+        disk: &Disk,
+        stop: Option<&Arc<Stop>>,
+    ) -> Result<Summary, JobError> {
+        let spec = self.spec(&self.rebuilt_sql(), WALL_CLOCKS[RUNS - 1], folder, disk);
+        let topic = Telling {
+            topic: &self.topics[RUNS - 1],
+            stop: stop.cloned(),
+        };
+        job::rebuild(spec, &topic, &mut |_| {})
+    }
+
+    /// What a rebuild leaves, computed by a new job in an empty folder.
+    pub fn rebuilt(&self, folder: &Path) -> BTreeMap<String, Vec<String>> {
+        let spec = self.spec(
+            &self.rebuilt_sql(),
+            WALL_CLOCKS[RUNS - 1],
+            folder,
+            &Disk::default(),
+        );
+        job::run(spec, &self.topics[RUNS - 1], &mut |_| {}).unwrap();
+        self.read(folder).unwrap()
+    }
+
+    fn rebuilt_sql(&self) -> String {
+        let minutes = "tumble(interval '1 minute')";
+        assert!(self.sql.contains(minutes));
+        self.sql.replace(minutes, "tumble(interval '5 minutes')")
+    }
+
+    /// The rows of every table.
+    pub fn read(&self, folder: &Path) -> Result<BTreeMap<String, Vec<String>>, String> {
+        let read = |(table, columns, _): (&str, &[&str], &Vec<String>)| {
+            let rows = rows(&folder.join("data").join(table), columns)?;
+            Ok((table.to_string(), rows))
+        };
+        self.tables().into_iter().map(read).collect()
+    }
+
+    fn spec(&self, sql: &str, wall_clock: i64, folder: &Path, disk: &Disk) -> JobSpec {
         let paths = BTreeMap::from([
             ("CANDLES_PATH", folder.join("data/ohlc")),
             ("ARCHIVE_PATH", folder.join("data/archive")),
@@ -110,18 +161,18 @@ impl Scene {
             "COMMIT_INTERVAL" => Some("1 millisecond".to_string()),
             name => paths.get(name).map(|path| path.display().to_string()),
         };
-        let file = SqlFile::parse("scene.sql", &self.sql, &lookup).unwrap();
+        let file = SqlFile::parse("scene.sql", sql, &lookup).unwrap();
         let time = Arc::new(AtomicU64::new(0));
         let steady = Arc::clone(&time);
         let clock = Clock::simulated(
-            move || WALL_CLOCKS[run],
+            move || wall_clock,
             move || Duration::from_millis(steady.fetch_add(2, Ordering::Relaxed)),
             move |pause| {
                 let millis = u64::try_from(pause.as_millis()).unwrap();
                 time.fetch_add(millis, Ordering::Relaxed);
             },
         );
-        let spec = JobSpec {
+        JobSpec {
             name: "scene".to_string(),
             plan: JobPlan::new(&file).unwrap(),
             threads: 2,
@@ -140,12 +191,7 @@ impl Scene {
             disk: disk.clone(),
             in_turns: true,
             metrics: IngestMetrics::default(),
-        };
-        let topic = Telling {
-            topic: &self.topics[run],
-            stop: stop.cloned(),
-        };
-        job::run(spec, &topic, &mut |_| {})
+        }
     }
 
     /// Runs everything from run `first` on without any fault.

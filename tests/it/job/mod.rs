@@ -9,6 +9,7 @@ pub mod exact;
 mod folders;
 mod fuzz;
 pub mod harness;
+mod metamorphic;
 mod preview;
 pub mod property;
 mod quiet;

@@ -346,6 +346,11 @@ pub fn is_real_broker() -> bool {
     real_broker().is_some()
 }
 
+/// Whether tests run on a real Kafka, as CI's last step does.
+pub fn is_real() -> bool {
+    real_broker().is_some()
+}
+
 fn real_broker() -> Option<String> {
     let named = std::env::var(TEST_BROKER).ok()?;
     let named = named.trim();

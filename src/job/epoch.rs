@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::compaction::{Compaction, CompactionPlan};
 use super::crew::{Crew, Heard};
 use super::lane::{LaneStart, Shared};
 use super::worker::ClosedTables;
@@ -30,6 +31,7 @@ pub struct Coordinator<'a> {
     budget: Option<u64>,
     threads: usize,
     in_turns: bool,
+    compaction: Option<CompactionPlan>,
     stop: Arc<std::sync::atomic::AtomicBool>,
     clock: Clock,
     metrics: crate::metrics::ingest::IngestMetrics,
@@ -106,6 +108,9 @@ impl<'a> Coordinator<'a> {
             budget: spec.max_offsets_per_trigger,
             threads: spec.threads,
             in_turns: spec.in_turns,
+            compaction: spec
+                .compaction
+                .and_then(|grace| CompactionPlan::new(grace, &spec.plan, &sinks)),
             stop: spec.stop,
             clock: spec.clock,
             metrics: spec.metrics,
@@ -159,8 +164,12 @@ impl<'a> Coordinator<'a> {
                 true => Crew::in_turns(workers, self.clock.clone()),
                 false => Crew::start(scope, workers),
             };
+            let with = || (self.clock.clone(), self.stop.clone(), self.metrics.clone());
+            let plan = self.compaction.take();
+            let mut compaction =
+                plan.map(|plan| Compaction::start(scope, plan, self.in_turns, with()));
             loop {
-                let due = self.wait(&mut crew)?;
+                let due = self.wait(&mut crew, compaction.as_mut())?;
                 let taken = self.take(&mut crew)?;
                 let (watermark, windows) = self.close(taken)?;
                 if due == Due::Close && !self.is_full() {
@@ -180,6 +189,9 @@ impl<'a> Coordinator<'a> {
                     ..report
                 });
                 if last {
+                    if let Some(compaction) = compaction.as_mut().filter(|_| self.bounded) {
+                        compaction.finish(self.committed.as_ref(), &mut self.summary);
+                    }
                     return Ok(self.ended());
                 }
             }
@@ -196,12 +208,19 @@ impl<'a> Coordinator<'a> {
             .map(|budget| (budget / partitions.max(1) as u64).max(1))
     }
 
-    /// Waits until something is due.
-    fn wait(&mut self, crew: &mut Crew) -> Result<Due, JobError> {
+    /// Waits until something is due. A run without an end compacts meanwhile, one with an end before that.
+    fn wait(
+        &mut self,
+        crew: &mut Crew,
+        mut compaction: Option<&mut Compaction>,
+    ) -> Result<Due, JobError> {
         let due = self.triggered_at + self.trigger;
         loop {
             if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
                 return Ok(Due::Last);
+            }
+            if let Some(compaction) = compaction.as_mut().filter(|_| !self.bounded) {
+                compaction.go_on(self.committed.as_ref(), &mut self.summary);
             }
             if crew.take_crowded() {
                 return Ok(Due::Close);

@@ -4,6 +4,7 @@
 //! closes windows, stages, commits and publishes. [`rebuild`] does it all anew, beside what is there.
 
 mod clock;
+mod compaction;
 mod crew;
 mod epoch;
 mod error;
@@ -75,6 +76,8 @@ pub struct JobSpec {
     pub fail_on_data_loss: bool,
     /// Event times further in the future of Kafka's timestamp are rejected.
     pub max_future_skew: Duration,
+    /// Whether the files of days that are over become one, and how long after the youngest of them was published.
+    pub compaction: Option<Duration>,
     /// Set it to end the job after a last commit.
     pub stop: Arc<AtomicBool>,
     /// Its times.
@@ -107,6 +110,10 @@ pub struct Summary {
     pub rebuild: Option<Rebuild>,
     /// Rows that this run printed.
     pub rows_printed: u64,
+    /// Partition directories that this run has compacted.
+    pub compacted_folders: usize,
+    /// Files that were in them before.
+    pub compacted_files: usize,
     /// Whether it only showed rows: the next run begins anew.
     pub is_preview: bool,
 }

@@ -25,6 +25,8 @@ pub struct IngestMetrics {
     epochs: Counter,
     rows_published: Counter,
     files_published: Counter,
+    folders_compacted: Counter,
+    files_compacted: Counter,
     open_windows: Gauge,
     open_groups: Gauge,
     watermark_seconds: Gauge,
@@ -50,6 +52,12 @@ impl IngestMetrics {
         self.epochs.inc();
         self.rows_published.inc_by(rows);
         self.files_published.inc_by(files);
+    }
+
+    /// A partition directory of so many files was compacted.
+    pub fn compacted(&self, files: u64) {
+        self.folders_compacted.inc();
+        self.files_compacted.inc_by(files);
     }
 
     /// What stays open after an epoch, and up to where windows are closed.
@@ -99,6 +107,16 @@ impl IngestMetrics {
                 "stockpulse_job_files_published",
                 "Files made visible to readers",
                 &self.files_published,
+            ),
+            (
+                "stockpulse_job_folders_compacted",
+                "Partition directories whose files became one",
+                &self.folders_compacted,
+            ),
+            (
+                "stockpulse_job_files_compacted",
+                "Files that were in them before",
+                &self.files_compacted,
             ),
         ];
         for (name, help, counter) in counters {

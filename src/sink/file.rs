@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array, make_comparator, new_empty_array};
 use arrow::compute::{SortColumn, SortOptions, cast, concat_batches, lexsort_to_indices, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression as Codec, Encoding, GzipLevel, ZstdLevel};
@@ -17,7 +18,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::{Compression, ParquetOptions};
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile};
 
 /// Rows a page at most, and with that the grain in which a reader can skip.
 const PAGE_ROWS: usize = 20_000;
@@ -44,6 +45,51 @@ pub(super) struct FileFormat {
     /// For files of a page or less, and for longer ones.
     short: WriterProperties,
     long: WriterProperties,
+}
+
+/// A file that rows are written into.
+pub(super) struct OpenFile {
+    writer: ArrowWriter<DiskFile>,
+    piece: usize,
+    bytes_max: usize,
+    rows: usize,
+}
+
+impl OpenFile {
+    /// Writes the first of these rows, as many as the file may still have, at least one; how many.
+    pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<usize, ParquetError> {
+        let mut written = 0;
+        while written < batch.num_rows() {
+            let rows = self.piece.min(batch.num_rows() - written);
+            self.writer.write(&batch.slice(written, rows))?;
+            written += rows;
+            if self.is_full() {
+                break;
+            }
+        }
+        self.rows += written;
+        Ok(written)
+    }
+
+    /// Whether it has grown to the size of a file.
+    pub(super) fn is_full(&self) -> bool {
+        self.writer.bytes_written() + self.writer.in_progress_size() >= self.bytes_max
+    }
+
+    /// What comes next is a row group of its own.
+    pub(super) fn end_row_group(&mut self) -> Result<(), ParquetError> {
+        self.writer.flush()
+    }
+
+    /// Writes what is left; durable but for its name.
+    pub(super) fn end(self) -> Result<Written, ParquetError> {
+        let file = self.writer.into_inner()?;
+        file.sync()?;
+        Ok(Written {
+            rows: self.rows,
+            bytes: file.bytes()?,
+        })
+    }
 }
 
 impl FileFormat {
@@ -75,7 +121,19 @@ impl FileFormat {
         path: &Path,
         batch: &RecordBatch,
     ) -> Result<Written, ParquetError> {
-        let properties = if batch.num_rows() > PAGE_ROWS {
+        let mut file = self.begin(disk, path, batch.num_rows())?;
+        file.push(batch)?;
+        file.end()
+    }
+
+    /// Begins a file of about so many rows.
+    pub(super) fn begin(
+        &self,
+        disk: &Disk,
+        path: &Path,
+        rows: usize,
+    ) -> Result<OpenFile, ParquetError> {
+        let properties = if rows > PAGE_ROWS {
             &self.long
         } else {
             &self.short
@@ -84,30 +142,36 @@ impl FileFormat {
             .with_properties(properties.clone())
             .with_skip_arrow_metadata(true);
         let file = disk.create(path)?;
-        let mut writer =
-            ArrowWriter::try_new_with_options(file, Arc::clone(&self.schema), options)?;
         // In pieces: the writer looks at the size of a row group between them, and we at the file's.
-        let (piece, file_bytes) = match self.file_bytes {
+        let (piece, bytes_max) = match self.file_bytes {
             None => (PAGE_ROWS, usize::MAX),
             Some(bytes) => (
                 SIZED_PIECE_ROWS,
                 usize::try_from(bytes).unwrap_or(usize::MAX),
             ),
         };
-        let mut written = 0;
-        while written < batch.num_rows() {
-            let rows = piece.min(batch.num_rows() - written);
-            writer.write(&batch.slice(written, rows))?;
-            written += rows;
-            if writer.bytes_written() + writer.in_progress_size() >= file_bytes {
-                break;
-            }
-        }
-        let file = writer.into_inner()?;
-        file.sync()?;
-        Ok(Written {
-            rows: written,
-            bytes: file.bytes()?,
+        Ok(OpenFile {
+            writer: ArrowWriter::try_new_with_options(file, Arc::clone(&self.schema), options)?,
+            piece,
+            bytes_max,
+            rows: 0,
+        })
+    }
+
+    /// The columns as they are written.
+    pub(super) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The format of files that have only these columns of the table's, ascending.
+    pub(super) fn of_columns(&self, columns: &[usize]) -> Result<FileFormat, ArrowError> {
+        let place = |column: &usize| columns.iter().position(|kept| kept == column);
+        Ok(FileFormat {
+            schema: Arc::new(self.schema.project(columns)?),
+            file_bytes: self.file_bytes,
+            sort_columns: self.sort_columns.iter().filter_map(place).collect(),
+            short: self.short.clone(),
+            long: self.long.clone(),
         })
     }
 

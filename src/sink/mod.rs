@@ -4,6 +4,7 @@
 //! Parquet files are staged (written, fsynced) beside the table and published by renaming; printed rows
 //! are printed when they are staged, so that they are seen at least once.
 
+pub mod compact;
 mod console;
 mod file;
 pub mod generation;
@@ -15,9 +16,11 @@ mod place;
 mod text_table;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::array::{RecordBatch, TimestampNanosecondArray};
 
+use self::compact::Compactor;
 pub use self::console::{Console, ConsoleSink, PrintFormat};
 pub use self::layout::default_checkpoint_dir;
 pub use self::parquet::ParquetSink;
@@ -69,6 +72,14 @@ impl Sink {
         match self {
             Sink::Parquet(sink) => sink.publish(files),
             Sink::Console(_) => Ok(()),
+        }
+    }
+
+    /// What compacts the table's folders; `None`: it has none.
+    pub fn compactor(&self) -> Option<Arc<Compactor>> {
+        match self {
+            Sink::Parquet(sink) => Some(sink.compactor()),
+            Sink::Console(_) => None,
         }
     }
 

@@ -124,6 +124,7 @@ pub fn launch(
         max_offsets_per_trigger: options.max_offsets_per_trigger,
         fail_on_data_loss: options.fail_on_data_loss,
         max_future_skew: options.max_future_skew,
+        compaction: options.compaction,
         stop: Arc::clone(stop),
         clock: Clock::system(),
         disk: Disk::default(),

@@ -22,6 +22,8 @@ use super::secret::Secret;
 pub(crate) const LONGEST_NAME: usize = 100;
 /// How far an event time may be in the future of its Kafka timestamp, unless told otherwise.
 pub const DEFAULT_MAX_FUTURE_SKEW: Duration = Duration::from_secs(10 * 60);
+/// How long ago the youngest file of a folder was published before the folder is compacted, unless told otherwise.
+const DEFAULT_COMPACTION_GRACE: Duration = Duration::from_secs(60 * 60);
 /// Least time between two micro-batches' commits, unless told otherwise.
 const DEFAULT_TRIGGER: Duration = Duration::from_secs(1);
 /// A list of librdkafka properties for every binary.
@@ -53,6 +55,8 @@ pub struct IngestOptions {
     pub fail_on_data_loss: bool,
     /// An event time further in the future of its Kafka timestamp than this is rejected.
     pub max_future_skew: Duration,
+    /// Whether the files of days that are over become one, and how long after the youngest was published.
+    pub compaction: Option<Duration>,
     /// Whether the tables are computed again from all that Kafka retains before the job goes on.
     pub rebuild: bool,
     /// Values of the SQL file's variables from `spark.stockpulse.var.NAME`.
@@ -106,6 +110,7 @@ impl IngestOptions {
             max_future_skew: properties
                 .read(known::MAX_FUTURE_SKEW, values::duration)?
                 .unwrap_or(DEFAULT_MAX_FUTURE_SKEW),
+            compaction: compaction(&properties)?,
             rebuild: args.rebuild
                 || properties
                     .read(known::REBUILD, values::boolean)?
@@ -133,6 +138,7 @@ impl IngestOptions {
             max_offsets_per_trigger: None,
             fail_on_data_loss: true,
             max_future_skew: DEFAULT_MAX_FUTURE_SKEW,
+            compaction: Some(DEFAULT_COMPACTION_GRACE),
             rebuild: false,
             vars: BTreeMap::new(),
             kafka_environment: Vec::new(),
@@ -187,6 +193,10 @@ impl IngestOptions {
             Some(path) => path.display().to_string(),
             None => "beside the data".to_owned(),
         };
+        let compaction = match self.compaction {
+            Some(grace) => format!("true, {grace:?} after the last file"),
+            None => "false".to_owned(),
+        };
         format!(
             "sql file                {}\n\
              name                    {}\n\
@@ -197,6 +207,7 @@ impl IngestOptions {
              maxOffsetsPerTrigger    {:?}\n\
              failOnDataLoss          {}\n\
              maxFutureSkew           {:?}\n\
+             compaction              {compaction}\n\
              rebuild                 {}\n\
              variables               {}\n\
              Kafka properties        {}\n\
@@ -215,6 +226,14 @@ impl IngestOptions {
             names(&self.kafka_environment),
         )
     }
+}
+
+/// The grace of compaction; `None`: nothing is compacted. A wrong grace is wrong also then.
+fn compaction(properties: &Properties) -> Result<Option<Duration>, UsageError> {
+    let is_on = properties.read(known::COMPACTION, values::boolean)?;
+    let grace = properties.read(known::COMPACTION_GRACE, values::duration)?;
+    let grace = grace.unwrap_or(DEFAULT_COMPACTION_GRACE);
+    Ok(is_on.unwrap_or(true).then_some(grace))
 }
 
 fn kafka_environment(

@@ -16,6 +16,8 @@ pub(super) mod known {
     pub const MAX_OFFSETS: &str = "spark.stockpulse.maxOffsetsPerTrigger";
     pub const FAIL_ON_DATA_LOSS: &str = "spark.stockpulse.failOnDataLoss";
     pub const MAX_FUTURE_SKEW: &str = "spark.stockpulse.maxFutureSkew";
+    pub const COMPACTION: &str = "spark.stockpulse.compaction";
+    pub const COMPACTION_GRACE: &str = "spark.stockpulse.compactionGrace";
     pub const REBUILD: &str = "spark.stockpulse.rebuild";
     /// Begins the name of a property that is ours; an unknown one is an error.
     pub const OUR_PREFIX: &str = "spark.stockpulse.";
@@ -24,7 +26,7 @@ pub(super) mod known {
     /// Begins the name of a librdkafka property.
     pub const KAFKA_PREFIX: &str = crate::config::kafka::CONF_PREFIX;
     /// Names without a free part.
-    pub const FIXED: [&str; 9] = [
+    pub const FIXED: [&str; 11] = [
         MASTER,
         APP_NAME,
         CHECKPOINT_LOCATION,
@@ -33,6 +35,8 @@ pub(super) mod known {
         MAX_OFFSETS,
         FAIL_ON_DATA_LOSS,
         MAX_FUTURE_SKEW,
+        COMPACTION,
+        COMPACTION_GRACE,
         REBUILD,
     ];
 }

@@ -79,7 +79,10 @@ enum Hand {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Nothing is to be done before `until`, on the steady clock.
-    Rests { until: Duration, round_is_over: bool },
+    Rests {
+        until: Duration,
+        round_is_over: bool,
+    },
     /// An order is out.
     Works,
     /// This file system has no exchange.
@@ -367,7 +370,9 @@ impl Preparer {
                 self.round = None;
                 return News::RoundIsOver;
             }
-            Err(_) => self.tell(format!("{place} is left as it is: one of its files is damaged")),
+            Err(_) => self.tell(format!(
+                "{place} is left as it is: one of its files is damaged"
+            )),
         }
         News::Settled
     }

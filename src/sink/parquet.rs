@@ -59,11 +59,7 @@ impl ParquetSink {
             .disk
             .lock(&lock)
             .map_err(|error| locked(&dir, &lock, error))?;
-        let format = Arc::new(FileFormat::new(
-            &options,
-            &schema,
-            partitioning.in_files(),
-        ));
+        let format = Arc::new(FileFormat::new(&options, &schema, partitioning.in_files()));
         let folders = (partitioning.pattern().cloned(), partitioning.prefixes());
         let compactor = Compactor::new(&options, [&dir, &stage], &stem, folders, format.clone());
         Ok(ParquetSink {

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::Compactor;
 use crate::model::{Epoch, NANOS_PER_SECOND, Watermark};
+use crate::sink::SinkError;
 use crate::sink::layout::{self, OwnFile, TimePattern};
 use crate::sink::place::{entries, not_writable};
-use crate::sink::SinkError;
 
 /// Nanoseconds of a day.
 const DAY: i64 = 86_400 * NANOS_PER_SECOND;
@@ -76,7 +76,10 @@ impl Folder {
 
     /// Whether it holds nothing but what one compaction has made of it, in files of the size they may have.
     fn is_compacted(&self) -> bool {
-        let mut made = self.files.iter().map(|file| (file.own.epoch, file.own.times));
+        let mut made = self
+            .files
+            .iter()
+            .map(|file| (file.own.epoch, file.own.times));
         let first = made.next();
         first.is_some_and(|(_, times)| times > 0) && made.all(|other| Some(other) == first)
     }

@@ -123,10 +123,15 @@ impl Output<'_> {
                 None => {
                     let path = (self.target)(self.files.len());
                     let file = self.format.begin(self.disk, &path, self.rows);
-                    (path.clone(), file.map_err(|error| not_written(&path, &error))?)
+                    (
+                        path.clone(),
+                        file.map_err(|error| not_written(&path, &error))?,
+                    )
                 }
             };
-            let written = file.push(&rows).map_err(|error| not_written(&path, &error))?;
+            let written = file
+                .push(&rows)
+                .map_err(|error| not_written(&path, &error))?;
             rows = rows.slice(written, rows.num_rows() - written);
             match file.is_full() {
                 true => self.close(path, file)?,
@@ -189,7 +194,10 @@ fn footer(path: &Path) -> Result<(Vec<Arc<Type>>, usize), ParquetError> {
     let metadata = reader.metadata().file_metadata();
     let rows = usize::try_from(metadata.num_rows());
     let fields = metadata.schema().get_fields().to_vec();
-    Ok((fields, rows.map_err(|e| ParquetError::General(e.to_string()))?))
+    Ok((
+        fields,
+        rows.map_err(|e| ParquetError::General(e.to_string()))?,
+    ))
 }
 
 /// The rows with all columns of `format`; what a file does not have is null.
@@ -239,4 +247,130 @@ fn check(
 
 fn unread(path: &Path, error: &dyn std::fmt::Display) -> NotCompacted {
     NotCompacted::Unfit(format!("{} cannot be read: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{AsArray, Int64Array, StringArray, TimestampNanosecondArray};
+    use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit};
+
+    use super::*;
+    use crate::sink::{Compression, ParquetOptions};
+
+    const NEVER: &dyn Fn() -> bool = &|| false;
+
+    fn format(folder: &Path) -> FileFormat {
+        let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
+        let schema = Schema::new(vec![
+            Field::new("symbol", DataType::Utf8, true),
+            Field::new("at", time, true),
+            Field::new("trades", DataType::Int64, true),
+        ]);
+        let options = ParquetOptions {
+            table: "t".to_owned(),
+            job: "t".to_owned(),
+            path: folder.to_path_buf(),
+            time_pattern: None,
+            partition_columns: Vec::new(),
+            file_bytes: None,
+            compression: Compression::Zstd,
+            row_group_bytes: None,
+            filename_prefix: None,
+            sort_columns: vec![0, 1],
+            disk: Disk::default(),
+        };
+        FileFormat::new(&options, &schema, &[0, 1, 2])
+    }
+
+    /// A file of a minute: each symbol once, with a number of its own; without `trades` before minute 10.
+    fn minute(format: &FileFormat, folder: &Path, minute: i64) -> PathBuf {
+        let symbols = ["B", "A", "C"];
+        let trades = (0..3).map(|symbol| (minute >= 10).then_some(minute * 3 + symbol));
+        let rows = RecordBatch::try_from_iter([
+            (
+                "symbol",
+                Arc::new(StringArray::from(symbols.to_vec())) as arrow::array::ArrayRef,
+            ),
+            (
+                "at",
+                Arc::new(TimestampNanosecondArray::from(vec![minute; 3])),
+            ),
+            ("trades", Arc::new(trades.collect::<Int64Array>())),
+        ]);
+        let (columns, path) = match minute < 10 {
+            true => (vec![0, 1], folder.join(format!("{minute}.parquet"))),
+            false => (vec![0, 1, 2], folder.join(format!("{minute}.parquet"))),
+        };
+        let format = format.of_columns(&columns).unwrap();
+        let rows = format.sorted(&[rows.unwrap().project(&columns).unwrap()]);
+        format.write(&Disk::default(), &path, &rows).unwrap();
+        path
+    }
+
+    #[test]
+    fn every_so_many_rows_are_sorted_as_a_row_group_and_nulls_fill_what_was_added() {
+        let folder = tempfile::tempdir().unwrap();
+        let format = format(folder.path());
+        let sources: Vec<PathBuf> = (0..20)
+            .map(|number| minute(&format, folder.path(), number))
+            .collect();
+        let target = |ordinal| folder.path().join(format!("merged-{ordinal}"));
+        let merged = |limits| {
+            merge_in_runs(&Disk::default(), &format, &sources, &target, NEVER, limits).unwrap()
+        };
+        for limits in [(21, usize::MAX), (usize::MAX, 1), (usize::MAX, usize::MAX)] {
+            let [(file, bytes)] = &merged(limits).files[..] else {
+                panic!("not one file");
+            };
+            assert_eq!(fs::metadata(file).unwrap().len(), *bytes);
+            let open = || ParquetRecordBatchReaderBuilder::try_new(File::open(file).unwrap());
+            let groups = open().unwrap().metadata().num_row_groups();
+            let expected = match limits {
+                (21, _) => 3,
+                (_, 1) => 20,
+                _ => 1,
+            };
+            assert_eq!(groups, expected);
+            let mut rows = Vec::new();
+            for group in 0..groups {
+                let reader = open().unwrap().with_row_groups(vec![group]).build();
+                let mut in_group = Vec::new();
+                for batch in reader.unwrap() {
+                    let batch = batch.unwrap();
+                    let trades = batch.column(2).as_primitive::<Int64Type>();
+                    let trades = trades.iter();
+                    let keys = batch.column(0).as_string::<i32>().iter();
+                    let times = batch.column(1);
+                    let times = times
+                        .as_primitive::<arrow::datatypes::TimestampNanosecondType>()
+                        .values();
+                    in_group.extend(
+                        keys.zip(times.to_vec())
+                            .zip(trades)
+                            .map(|((key, time), trades)| (key.unwrap().to_owned(), time, trades)),
+                    );
+                }
+                assert!(in_group.is_sorted(), "{in_group:?}");
+                rows.extend(in_group);
+            }
+            rows.sort();
+            assert_eq!(rows.len(), 60);
+            assert_eq!(rows[0], ("A".to_owned(), 0, None));
+            assert_eq!(rows[59], ("C".to_owned(), 19, Some(59)));
+        }
+    }
+
+    #[test]
+    fn it_can_be_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let format = format(folder.path());
+        let sources = [1, 2].map(|number| minute(&format, folder.path(), number));
+        let target = |ordinal| folder.path().join(format!("merged-{ordinal}"));
+        for after in 0..4 {
+            let asked = std::cell::Cell::new(0);
+            let stop = || asked.replace(asked.get() + 1) == after;
+            let merged = merge(&Disk::default(), &format, &sources, &target, &stop);
+            assert!(matches!(merged, Err(NotCompacted::Stopped)), "{after}");
+        }
+    }
 }

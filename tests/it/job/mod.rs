@@ -2,6 +2,7 @@
 
 mod begin;
 mod cases;
+mod compaction;
 pub mod edit;
 pub mod exact;
 mod folders;

@@ -63,7 +63,7 @@ struct Layout {
 #[derive(Debug, Serialize)]
 struct Report {
     candles: u64,
-    days: i64,
+    days: u32,
     symbols: u32,
     rounds: u32,
     cores: usize,
@@ -87,7 +87,7 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), BenchError> {
     let written = since.elapsed();
     eprintln!(
         "{} files written in {:.0} s",
-        grouped(month.minutes() as u64),
+        grouped(month.minutes as u64),
         written.as_secs_f64()
     );
     let before = look(args, &month, compactor.dir(), &runtime)?;
@@ -101,8 +101,8 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), BenchError> {
         return Err(BenchError::Failed(text));
     }
     let report = Report {
-        candles: month.minutes() as u64 * u64::from(args.symbols),
-        days: month.days,
+        candles: month.minutes as u64 * u64::from(args.symbols),
+        days: args.days,
         symbols: args.symbols,
         rounds: args.rounds,
         cores: std::thread::available_parallelism().map_or(1, usize::from),
@@ -129,7 +129,7 @@ fn steps() -> Vec<&'static str> {
 
 /// The candles of some days.
 struct Month {
-    days: i64,
+    minutes: i64,
     symbols: Vec<String>,
 }
 
@@ -137,17 +137,13 @@ impl Month {
     fn of(args: &BenchArgs) -> Month {
         let symbols = 0..args.symbols;
         Month {
-            days: i64::from(args.days),
+            minutes: i64::from(args.days) * MINUTES_PER_DAY,
             symbols: symbols.map(|at| format!("BINANCE:SP{at:03}USDT")).collect(),
         }
     }
 
-    fn minutes(&self) -> i64 {
-        self.days * MINUTES_PER_DAY
-    }
-
     fn last_day(&self) -> String {
-        let day = chrono::DateTime::from_timestamp_nanos(FIRST + (self.minutes() - 1) * MINUTE);
+        let day = chrono::DateTime::from_timestamp_nanos(FIRST + (self.minutes - 1) * MINUTE);
         day.format("%Y-%m-%d").to_string()
     }
 
@@ -191,7 +187,7 @@ impl Month {
                 .take(self.symbols.len())
                 .collect(),
         };
-        for minute in 0..self.minutes() {
+        for minute in 0..self.minutes {
             let start = FIRST + minute * MINUTE;
             let window = Window {
                 start,
@@ -390,7 +386,7 @@ mod tests {
     use crate::config::stockpulse::{StockpulseArgs, StockpulseCommand};
 
     #[test]
-    fn two_days_of_two_symbols_are_asked_before_and_after() {
+    fn an_hour_of_two_symbols_is_asked_before_and_after() {
         let folder = tempfile::tempdir().unwrap();
         let line = "stockpulse bench --compaction --days 2 --symbols 2 --rounds 1";
         let args = StockpulseArgs::try_parse_from(line.split(' ')).unwrap();
@@ -398,7 +394,7 @@ mod tests {
             panic!("not a bench");
         };
         let month = Month {
-            days: 1,
+            minutes: 60,
             ..Month::of(&args)
         };
         assert_eq!(month.last_day(), "2026-07-01");
@@ -409,11 +405,11 @@ mod tests {
         let before = look(&args, &month, compactor.dir(), &runtime).unwrap();
         assert_eq!(compact(&compactor).unwrap(), 1);
         let after = look(&args, &month, compactor.dir(), &runtime).unwrap();
-        assert_eq!((before.files, after.files), (1440, 1));
-        assert_eq!(before.rows, [1440, 2880, 1440, 2]);
+        assert_eq!((before.files, after.files), (60, 1));
+        assert_eq!(before.rows, [60, 120, 60, 2]);
         assert_eq!(after.rows, before.rows);
         let report = Report {
-            candles: 2880,
+            candles: 120,
             days: 1,
             symbols: 2,
             rounds: 1,
@@ -426,7 +422,7 @@ mod tests {
         };
         let shown = report.to_string();
         assert!(
-            shown.contains("files                       1,440                     1\n"),
+            shown.contains("files                       60                        1\n"),
             "{shown}"
         );
         assert_eq!(shown.lines().count(), 12, "{shown}");

@@ -20,7 +20,7 @@ use crate::sink::place::not_written;
 
 /// Rows that are sorted together, and with that the most of a row group.
 const RUN_ROWS: usize = 500_000;
-/// Bytes in memory of such rows, about; sorting them takes as much again.
+/// Bytes in memory of such rows, about; sorting them takes twice as much more.
 const RUN_BYTES: usize = 64 << 20;
 /// Rows that are read at once.
 const READ_ROWS: usize = 8_192;

@@ -4,6 +4,7 @@
 //! A failure names the seed; `STOCKPULSE_TEST_SEED` runs it again with that one.
 
 mod archive;
+mod compaction;
 mod rebuild;
 mod watch;
 

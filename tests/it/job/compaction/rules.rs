@@ -279,8 +279,10 @@ fn a_merged_file_has_all_columns_that_an_edit_has_added() {
     }
     tick(&topic, DAY + 40_000);
     tick(&topic, DAY + 40_300);
-    tick(&topic, 2 * DAY + 1);
-    run(&bench, &topic, |spec| spec.compaction = None);
+    for day in 2..4 {
+        tick(&topic, day * DAY);
+        run(&bench, &topic, |spec| spec.compaction = None);
+    }
     let rows = || {
         let query = "SELECT symbol, window_start, trades, mean FROM t ORDER BY 1, 2";
         crate::job::harness::read_rows(&bench.table(), query)

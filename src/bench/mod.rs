@@ -2,9 +2,11 @@
 //!
 //! `stockpulse bench` generates a topic once, then alternates a consumer that only counts and the
 //! shipped `stockpulse-ingest` on the same topic, each in a process of its own, so that its CPU time
-//! and peak memory are its own. Beside a tick's way: nothing else imports this room.
+//! and peak memory are its own. `--compaction` asks a month of candles before and after its files were
+//! compacted instead, without Kafka. Beside a tick's way: nothing else imports this room.
 
 mod bare;
+mod compaction;
 mod error;
 mod process;
 mod report;
@@ -23,9 +25,10 @@ pub use ticks::Frames;
 
 /// Runs `stockpulse bench`; the report goes to standard output, everything else to standard error.
 pub fn run(args: &BenchArgs) -> ExitCode {
-    let outcome = match args.bare {
-        true => bare::run(args),
-        false => measure(args),
+    let outcome = match (args.bare, args.compaction) {
+        (true, _) => bare::run(args),
+        (false, true) => compaction::measure(args),
+        (false, false) => measure(args),
     };
     match outcome {
         Ok(()) => Exit::Done.into(),

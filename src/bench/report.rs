@@ -33,7 +33,7 @@ pub(super) struct Report {
 
 /// Median, least and most of some rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-struct Spread {
+pub(super) struct Spread {
     median: f64,
     min: f64,
     max: f64,
@@ -109,7 +109,7 @@ impl Report {
 }
 
 impl Spread {
-    fn of(mut values: Vec<f64>) -> Option<Spread> {
+    pub(super) fn of(mut values: Vec<f64>) -> Option<Spread> {
         values.sort_by(f64::total_cmp);
         let (&min, &max) = (values.first()?, values.last()?);
         let middle = values.len() / 2;
@@ -165,7 +165,8 @@ impl fmt::Display for Report {
     }
 }
 
-fn shown(spread: Option<Spread>, unit: f64, digits: usize) -> String {
+/// A spread in units of `unit`.
+pub(super) fn shown(spread: Option<Spread>, unit: f64, digits: usize) -> String {
     let Some(Spread { median, min, max }) = spread else {
         return "unknown".to_owned();
     };
@@ -174,7 +175,7 @@ fn shown(spread: Option<Spread>, unit: f64, digits: usize) -> String {
 }
 
 /// With a comma at every third digit.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::new();
     for (index, digit) in digits.chars().enumerate() {

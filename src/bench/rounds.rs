@@ -45,13 +45,13 @@ impl Programs {
 }
 
 /// A folder that is removed with everything in it.
-struct Scratch {
+pub(super) struct Scratch {
     path: PathBuf,
     keep: bool,
 }
 
 impl Scratch {
-    fn new(args: &BenchArgs) -> Result<Scratch, BenchError> {
+    pub(super) fn new(args: &BenchArgs) -> Result<Scratch, BenchError> {
         let parent = args.work_dir.clone().unwrap_or_else(std::env::temp_dir);
         let path = parent.join(format!("stockpulse-bench-{}", std::process::id()));
         fs::create_dir_all(&path).map_err(|e| {
@@ -67,7 +67,7 @@ impl Scratch {
     }
 
     /// The folder of one round, empty.
-    fn round(&self) -> Result<PathBuf, BenchError> {
+    pub(super) fn round(&self) -> Result<PathBuf, BenchError> {
         let path = self.path.join("round");
         if path.exists() {
             fs::remove_dir_all(&path)

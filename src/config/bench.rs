@@ -69,6 +69,16 @@ pub struct BenchArgs {
     #[arg(long = "conf", value_name = "NAME=VALUE")]
     pub conf: Vec<Secret>,
 
+    /// Measure what compaction does to queries instead: candles of --symbols as a job writes them that
+    /// commits every minute, asked before and after; needs no Kafka
+    #[arg(long)]
+    pub compaction: bool,
+
+    /// Days of those candles
+    #[arg(long, value_name = "COUNT", default_value_t = 31, requires = "compaction",
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub days: u32,
+
     /// Folder for the job's checkpoint and candles, emptied after each round [default: the system's
     /// folder for temporary files]
     #[arg(long, value_name = "FOLDER")]

@@ -45,6 +45,7 @@ pub enum StockpulseCommand {
     /// Measure the ingest job beside a bare consumer, on a generated topic
     ///
     /// Needs a running Kafka and room on its disk: 10 M ticks are about 860 MB before compression.
+    /// With --compaction it measures queries before and after a compaction instead, and needs no Kafka.
     Bench(BenchArgs),
 }
 

@@ -87,7 +87,10 @@ impl Disk {
     /// other; durable after [`Disk::sync_dir`] of both parents. `false`: the system or the file system has no
     /// such step, and nothing was done.
     pub fn exchange(&self, one: &Path, other: &Path) -> io::Result<bool> {
-        self.step(Step::Exchange { one, other }, || exchange(one, other))
+        match self.step(Step::Exchange { one, other }, || exchange(one, other)) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(false),
+            exchanged => exchanged.map(|()| true),
+        }
     }
 
     /// Removes a directory and all that is in it; one that is already gone is fine.
@@ -168,6 +171,15 @@ impl DiskFile {
         self.disk.step(step, || self.file.sync_all())
     }
 
+    /// The same file again.
+    pub fn try_clone(&self) -> io::Result<DiskFile> {
+        Ok(DiskFile {
+            file: self.file.try_clone()?,
+            path: self.path.clone(),
+            disk: self.disk.clone(),
+        })
+    }
+
     /// Bytes that it holds.
     pub fn bytes(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
@@ -214,21 +226,22 @@ fn write_pid(file: &mut File) -> io::Result<()> {
     writeln!(file, "{}", std::process::id())
 }
 
-fn exchange(one: &Path, other: &Path) -> io::Result<bool> {
+fn exchange(one: &Path, other: &Path) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         use rustix::io::Errno;
         match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
-            Ok(()) => Ok(true),
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            exchanged => Ok(exchanged?),
         }
     }
     #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
     {
         let _ = (one, other);
-        Ok(false)
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

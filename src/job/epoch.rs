@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::compaction::{Compaction, CompactionPlan};
 use super::crew::{Crew, Heard};
 use super::dead_letters::Outlet;
 use super::lane::{LaneStart, Shared};
@@ -35,6 +36,8 @@ pub struct Coordinator<'a> {
     beginning: Beginning,
     threads: usize,
     in_turns: bool,
+    /// See [`JobSpec::compaction`].
+    compaction: Option<Duration>,
     stop: Arc<std::sync::atomic::AtomicBool>,
     clock: Clock,
     metrics: crate::metrics::ingest::IngestMetrics,
@@ -122,6 +125,7 @@ impl<'a> Coordinator<'a> {
             },
             threads: spec.threads,
             in_turns: spec.in_turns,
+            compaction: spec.compaction,
             stop: spec.stop,
             clock: spec.clock,
             metrics: spec.metrics,
@@ -199,8 +203,14 @@ impl<'a> Coordinator<'a> {
                 true => Crew::in_turns(workers, self.clock.clone()),
                 false => Crew::start(scope, workers),
             };
+            let with = || (self.clock.clone(), self.stop.clone(), self.metrics.clone());
+            let plan = self.compaction.and_then(|grace| {
+                CompactionPlan::new(grace, &self.shared.plan, &self.sinks)
+            });
+            let mut compaction =
+                plan.map(|plan| Compaction::start(scope, plan, self.in_turns, with()));
             loop {
-                let due = match self.wait(&mut crew)? {
+                let due = match self.wait(&mut crew, compaction.as_mut())? {
                     Due::Epoch if self.has_grown(topic, bounds.len()) => Due::Repartition,
                     due => due,
                 };
@@ -223,6 +233,10 @@ impl<'a> Coordinator<'a> {
                     ..report
                 });
                 if last {
+                    let at_end = compaction.as_mut().filter(|_| self.bounded);
+                    if let Some(compaction) = at_end {
+                        compaction.finish(self.committed.as_ref(), &mut self.summary);
+                    }
                     return Ok(due);
                 }
             }
@@ -252,12 +266,19 @@ impl<'a> Coordinator<'a> {
             .map(|budget| (budget / partitions.max(1) as u64).max(1))
     }
 
-    /// Waits until something is due.
-    fn wait(&mut self, crew: &mut Crew) -> Result<Due, JobError> {
+    /// Waits until something is due. A run without an end compacts meanwhile, one with an end before that.
+    fn wait(
+        &mut self,
+        crew: &mut Crew,
+        mut compaction: Option<&mut Compaction>,
+    ) -> Result<Due, JobError> {
         let due = self.triggered_at + self.trigger;
         loop {
             if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
                 return Ok(Due::Last);
+            }
+            if let Some(compaction) = compaction.as_mut().filter(|_| !self.bounded) {
+                compaction.go_on(self.committed.as_ref(), &mut self.summary);
             }
             if crew.take_crowded() {
                 return Ok(Due::Close);

@@ -4,6 +4,7 @@
 //! closes windows, stages, commits and publishes. [`rebuild`] does it all anew, beside what is there.
 
 mod clock;
+mod compaction;
 mod crew;
 mod dead_letters;
 mod epoch;
@@ -79,6 +80,8 @@ pub struct JobSpec {
     pub max_future_skew: Duration,
     /// Where rejects and late ticks are kept; `None`: they are counted only.
     pub dead_letters: Option<DeadLetters>,
+    /// Whether the files of days that are over become one, and how long after the youngest of them was published.
+    pub compaction: Option<Duration>,
     /// Set it to end the job after a last commit.
     pub stop: Arc<AtomicBool>,
     /// Its times.
@@ -113,6 +116,10 @@ pub struct Summary {
     pub rebuild: Option<Rebuild>,
     /// Rows that this run printed.
     pub rows_printed: u64,
+    /// Partition directories that this run has compacted.
+    pub compacted_folders: usize,
+    /// Files that were in them before.
+    pub compacted_files: usize,
     /// Whether it only showed rows: the next run begins anew.
     pub is_preview: bool,
 }

@@ -26,6 +26,8 @@ pub struct IngestMetrics {
     rows_published: Counter,
     files_published: Counter,
     dead_letters: Counter,
+    folders_compacted: Counter,
+    files_compacted: Counter,
     open_windows: Gauge,
     open_groups: Gauge,
     watermark_seconds: Gauge,
@@ -56,6 +58,12 @@ impl IngestMetrics {
     /// Rejects and late ticks that an epoch has kept.
     pub fn dead_letters(&self, letters: u64) {
         self.dead_letters.inc_by(letters);
+    }
+
+    /// A partition directory of so many files was compacted.
+    pub fn compacted(&self, files: u64) {
+        self.folders_compacted.inc();
+        self.files_compacted.inc_by(files);
     }
 
     /// What stays open after an epoch, and up to where windows are closed.
@@ -110,6 +118,16 @@ impl IngestMetrics {
                 "stockpulse_job_dead_letters",
                 "Rejects and late ticks that were kept",
                 &self.dead_letters,
+            ),
+            (
+                "stockpulse_job_folders_compacted",
+                "Partition directories whose files became one",
+                &self.folders_compacted,
+            ),
+            (
+                "stockpulse_job_files_compacted",
+                "Files that were in them before",
+                &self.files_compacted,
             ),
         ];
         for (name, help, counter) in counters {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array, make_comparator, new_empty_array};
 use arrow::compute::{SortColumn, SortOptions, cast, concat_batches, lexsort_to_indices, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression as Codec, Encoding, GzipLevel, ZstdLevel};
@@ -17,7 +18,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::{Compression, ParquetOptions};
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile};
 
 /// Rows a page at most, and with that the grain in which a reader can skip.
 const PAGE_ROWS: usize = 20_000;
@@ -49,6 +50,55 @@ pub(super) struct FileFormat {
     long: WriterProperties,
 }
 
+/// A file that rows are written into.
+pub(super) struct OpenFile {
+    writer: ArrowWriter<DiskFile>,
+    /// The writer's own.
+    file: DiskFile,
+    piece: usize,
+    bytes_max: usize,
+    rows: usize,
+}
+
+impl OpenFile {
+    /// Writes the first of these rows, as many as the file may still have, at least one; how many.
+    pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<usize, ParquetError> {
+        let mut written = 0;
+        while written < batch.num_rows() {
+            let rows = self.piece.min(batch.num_rows() - written);
+            self.writer.write(&batch.slice(written, rows))?;
+            written += rows;
+            if self.is_full() {
+                break;
+            }
+        }
+        self.rows += written;
+        Ok(written)
+    }
+
+    /// Whether it has grown to the size of a file.
+    pub(super) fn is_full(&self) -> bool {
+        self.writer.bytes_written() + self.writer.in_progress_size() >= self.bytes_max
+    }
+
+    /// What comes next is a row group of its own.
+    pub(super) fn end_row_group(&mut self) -> Result<(), ParquetError> {
+        self.writer.flush()
+    }
+
+    /// Writes what is left; durable but for its name.
+    pub(super) fn end(mut self) -> Result<Written, ParquetError> {
+        // Not into_inner(), which makes a text of what the system refuses.
+        self.writer.finish()?;
+        drop(self.writer);
+        self.file.sync()?;
+        Ok(Written {
+            rows: self.rows,
+            bytes: self.file.bytes()?,
+        })
+    }
+}
+
 impl FileFormat {
     /// The format for these `columns` of rows of `declared`.
     pub(super) fn new(
@@ -78,7 +128,19 @@ impl FileFormat {
         path: &Path,
         batch: &RecordBatch,
     ) -> Result<Written, ParquetError> {
-        let properties = if batch.num_rows() > PAGE_ROWS {
+        let mut file = self.begin(disk, path, batch.num_rows())?;
+        file.push(batch)?;
+        file.end()
+    }
+
+    /// Begins a file of about so many rows.
+    pub(super) fn begin(
+        &self,
+        disk: &Disk,
+        path: &Path,
+        rows: usize,
+    ) -> Result<OpenFile, ParquetError> {
+        let properties = if rows > PAGE_ROWS {
             &self.long
         } else {
             &self.short
@@ -86,33 +148,42 @@ impl FileFormat {
         let options = ArrowWriterOptions::new()
             .with_properties(properties.clone())
             .with_skip_arrow_metadata(true);
-        let mut file = disk.create(path)?;
-        let mut writer =
-            ArrowWriter::try_new_with_options(&mut file, Arc::clone(&self.schema), options)?;
+        let file = disk.create(path)?;
         // In pieces: the writer looks at the size of a row group between them, and we at the file's.
-        let (piece, file_bytes) = match self.file_bytes {
+        let (piece, bytes_max) = match self.file_bytes {
             None => (PAGE_ROWS, usize::MAX),
             Some(bytes) => (
                 SIZED_PIECE_ROWS,
                 usize::try_from(bytes).unwrap_or(usize::MAX),
             ),
         };
-        let mut written = 0;
-        while written < batch.num_rows() {
-            let rows = piece.min(batch.num_rows() - written);
-            writer.write(&batch.slice(written, rows))?;
-            written += rows;
-            if writer.bytes_written() + writer.in_progress_size() >= file_bytes {
-                break;
-            }
-        }
-        // Not into_inner(), which makes a text of what the system refuses.
-        writer.finish()?;
-        drop(writer);
-        file.sync()?;
-        Ok(Written {
-            rows: written,
-            bytes: file.bytes()?,
+        Ok(OpenFile {
+            writer: ArrowWriter::try_new_with_options(
+                file.try_clone()?,
+                Arc::clone(&self.schema),
+                options,
+            )?,
+            file,
+            piece,
+            bytes_max,
+            rows: 0,
+        })
+    }
+
+    /// The columns as they are written.
+    pub(super) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The format of files that have only these columns of the table's, ascending.
+    pub(super) fn of_columns(&self, columns: &[usize]) -> Result<FileFormat, ArrowError> {
+        let place = |column: &usize| columns.iter().position(|kept| kept == column);
+        Ok(FileFormat {
+            schema: Arc::new(self.schema.project(columns)?),
+            file_bytes: self.file_bytes,
+            sort_columns: self.sort_columns.iter().filter_map(place).collect(),
+            short: self.short.clone(),
+            long: self.long.clone(),
         })
     }
 

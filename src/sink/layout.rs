@@ -3,13 +3,15 @@
 //! ```text
 //! data/ohlc/date=2026-11-22/live-ohlc-0000000012-000.parquet     published
 //! data/_stage/ohlc/live-ohlc-0000000012-000.parquet              staged
+//! data/ohlc/date=2026-11-20/live-ohlc-0000000010-000c001.parquet a day's files in one
+//! data/_stage/ohlc/live-ohlc.compact/date=2026-11-20/            that file before, its sources after
 //! data/_checkpoints/ohlc/                                        the checkpoint, by default
 //! ```
 
 use std::path::{Component, Path, PathBuf};
 
-use chrono::DateTime;
-use chrono::format::{Item, StrftimeItems};
+use chrono::format::{Item, Parsed, StrftimeItems};
+use chrono::{DateTime, Days, Months, NaiveDate, NaiveTime, Weekday};
 
 use crate::model::Epoch;
 
@@ -38,6 +40,11 @@ pub(super) fn kept_dir(table: &Path, last: Epoch) -> Option<PathBuf> {
     let mut kept = beside(table, "_old")?.into_os_string();
     kept.push(format!("-{last}"));
     Some(PathBuf::from(kept))
+}
+
+/// Where a job's compaction works, in a table's staging directory.
+pub(super) fn compaction_dir(stage: &Path, stem: &str) -> PathBuf {
+    stage.join(format!("{stem}.compact"))
 }
 
 fn beside(table: &Path, folder: &str) -> Option<PathBuf> {
@@ -73,19 +80,50 @@ pub(super) fn file_name(stem: &str, epoch: Epoch, ordinal: usize) -> String {
     format!("{stem}-{:010}-{ordinal:03}.parquet", epoch.0)
 }
 
-/// Whether [`file_name`] gives this name for some epoch of the job.
-pub(super) fn is_file_of(stem: &str, name: &str) -> bool {
-    let numbers = name
-        .strip_prefix(stem)
-        .and_then(|rest| rest.strip_prefix('-'))
-        .and_then(|rest| rest.strip_suffix(".parquet"))
-        .and_then(|rest| rest.split_once('-'));
-    let digits =
-        |text: &str, least| text.len() >= least && text.bytes().all(|b| b.is_ascii_digit());
-    numbers.is_some_and(|(epoch, ordinal)| digits(epoch, 10) && digits(ordinal, 3))
+/// The name of a file that others were merged into: the highest of their epochs, and how many times what it
+/// holds was merged. No epoch's file has such a name, and the same files merged again have another one.
+pub(super) fn merged_name(stem: &str, epoch: Epoch, ordinal: usize, times: u32) -> String {
+    format!("{stem}-{:010}-{ordinal:03}c{times:03}.parquet", epoch.0)
 }
 
-/// The epoch in a name that [`file_name`] gives, whatever the job.
+/// What the name of a job's file says, in the order in which the rows came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct OwnFile {
+    /// The epoch that wrote it, or the highest one of those that it was merged from.
+    pub(super) epoch: Epoch,
+    /// How many times what it holds was merged; 0: it is an epoch's.
+    pub(super) times: u32,
+    /// Its place among the files of its epoch, or of its merging.
+    pub(super) ordinal: usize,
+}
+
+/// Takes a name apart that [`file_name`] or [`merged_name`] gives for the job.
+pub(super) fn own_file(stem: &str, name: &str) -> Option<OwnFile> {
+    let numbers = name.strip_prefix(stem)?.strip_prefix('-')?;
+    let (epoch, rest) = numbers.strip_suffix(".parquet")?.split_once('-')?;
+    let (ordinal, times) = match rest.split_once('c') {
+        Some((ordinal, times)) => (ordinal, number(times, 3)?),
+        None => (rest, 0),
+    };
+    Some(OwnFile {
+        epoch: Epoch(number(epoch, 10)?),
+        times,
+        ordinal: number(ordinal, 3)?,
+    })
+}
+
+/// A number of so many digits at the least.
+fn number<N: std::str::FromStr>(text: &str, least: usize) -> Option<N> {
+    let digits = text.len() >= least && text.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| text.parse().ok())?
+}
+
+/// Whether [`file_name`] gives this name for some epoch of the job.
+pub(super) fn is_file_of(stem: &str, name: &str) -> bool {
+    own_file(stem, name).is_some_and(|file| file.times == 0)
+}
+
+/// The epoch in a name that [`file_name`] or [`merged_name`] gives, whatever the job.
 pub(super) fn epoch_of(name: &str) -> Option<Epoch> {
     let (rest, _ordinal) = name.strip_suffix(".parquet")?.rsplit_once('-')?;
     let (_stem, epoch) = rest.rsplit_once('-')?;
@@ -155,6 +193,52 @@ impl TimePattern {
         let time = DateTime::from_timestamp_nanos(row_time);
         time.format(&self.0).to_string()
     }
+
+    /// The folders, one in the other, that a directory of rows is made of.
+    pub(super) fn depth(&self) -> usize {
+        self.0.split('/').count()
+    }
+
+    /// The first instant after all those whose rows can be in this directory, nanoseconds since 1970 UTC:
+    /// the end of a day, a week, a month or a year. `None`: the pattern does not tell which one it is, or
+    /// gives no such directory.
+    pub(super) fn end(&self, dir: &str) -> Option<i64> {
+        let mut found = Parsed::new();
+        chrono::format::parse(&mut found, dir, StrftimeItems::new(&self.0)).ok()?;
+        let (first, after) = days(&found)?;
+        // What the directory does not tell of the time is at its beginning. Refused where it tells.
+        let _ = found.set_hour(0);
+        let _ = found.set_minute(0);
+        let _ = found.set_second(0);
+        let row = first.and_time(found.to_naive_time().ok()?).and_utc();
+        let is_given = self.dir(row.timestamp_nanos_opt()?) == dir;
+        let end = after.and_time(NaiveTime::MIN).and_utc();
+        is_given.then(|| end.timestamp_nanos_opt())?
+    }
+}
+
+/// The days that a directory is of, as narrow as it tells: the first, and the first after them.
+fn days(found: &Parsed) -> Option<(NaiveDate, NaiveDate)> {
+    if let Ok(day) = found.to_naive_date() {
+        return Some((day, day.succ_opt()?));
+    }
+    let mut month = found.clone();
+    if month.set_day(1).is_ok()
+        && let Ok(first) = month.to_naive_date()
+    {
+        return Some((first, first.checked_add_months(Months::new(1))?));
+    }
+    let mut week = found.clone();
+    if week.set_weekday(Weekday::Mon).is_ok()
+        && let Ok(first) = week.to_naive_date()
+    {
+        return Some((first, first.checked_add_days(Days::new(7))?));
+    }
+    let mut year = found.clone();
+    year.set_month(1).ok()?;
+    year.set_day(1).ok()?;
+    let first = year.to_naive_date().ok()?;
+    Some((first, first.checked_add_months(Months::new(12))?))
 }
 
 /// Joins a path of a checkpoint to its directory; `None` when it would lead out of there.
@@ -216,6 +300,65 @@ mod tests {
             "2026-08-01.parquet",
         ] {
             assert_eq!(epoch_of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_merged_file_has_a_name_of_its_own() {
+        let merged = merged_name("a-job-7", Epoch(12), 0, 1);
+        assert_eq!(merged, "a-job-7-0000000012-000c001.parquet");
+        assert_eq!(epoch_of(&merged), Some(Epoch(12)));
+        assert!(!is_file_of("a-job-7", &merged));
+        let own = |name: &str| own_file("a-job-7", name).map(|file| (file.epoch.0, file.times));
+        assert_eq!(own(&merged), Some((12, 1)));
+        assert_eq!(own(&file_name("a-job-7", Epoch(13), 2)), Some((13, 0)));
+        for other in [
+            "a-job-0000000012-000c001.parquet",
+            "a-job-7-0000000012-000c.parquet",
+            "a-job-7-0000000012-c001.parquet",
+            "a-job-7-0000000012-000c001.parquet.bak",
+            "part-0.parquet",
+        ] {
+            assert_eq!(own(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_directory_tells_when_its_days_are_over() {
+        let end = |pattern: &str, dir: &str| {
+            let end = TimePattern::parse(pattern).unwrap().end(dir)?;
+            let end = DateTime::from_timestamp_nanos(end);
+            Some(end.format("%Y-%m-%d %H:%M:%S").to_string())
+        };
+        for (pattern, dir, expected) in [
+            ("date=%Y-%m-%d", "date=2026-07-31", "2026-08-01 00:00:00"),
+            (
+                "date=%F/hour=%H",
+                "date=2026-07-31/hour=05",
+                "2026-08-01 00:00:00",
+            ),
+            ("%Y/%m/%d", "2024/02/29", "2024-03-01 00:00:00"),
+            ("%d.%m.%y", "31.12.25", "2026-01-01 00:00:00"),
+            ("day=%j of %Y", "day=060 of 2026", "2026-03-02 00:00:00"),
+            ("%Y-%m", "2026-12", "2027-01-01 00:00:00"),
+            ("%B %Y", "February 2026", "2026-03-01 00:00:00"),
+            ("%G-W%V", "2026-W01", "2026-01-05 00:00:00"),
+            ("year=%Y", "year=2026", "2027-01-01 00:00:00"),
+            ("%Y/hour=%H", "2026/hour=23", "2027-01-01 00:00:00"),
+        ] {
+            assert_eq!(end(pattern, dir).as_deref(), Some(expected), "{dir}");
+        }
+        for (pattern, dir) in [
+            ("date=%Y-%m-%d", "date=2026-7-31"),
+            ("date=%Y-%m-%d", "date=2026-07-31x"),
+            ("date=%Y-%m-%d", "date=2026-02-30"),
+            ("date=%Y-%m-%d", "day=2026-07-31"),
+            ("hour=%H", "hour=05"),
+            ("%A", "Monday"),
+            ("day=%d", "day=01"),
+            ("all", "all"),
+        ] {
+            assert_eq!(end(pattern, dir), None, "{dir}");
         }
     }
 

@@ -5,6 +5,7 @@
 //! are printed when they are staged, so that they are seen at least once. Rows of a topic are staged in a file
 //! and published by a transaction.
 
+pub mod compact;
 mod console;
 mod file;
 pub mod generation;
@@ -17,9 +18,11 @@ mod text_table;
 mod topic;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::array::{RecordBatch, TimestampNanosecondArray};
 
+use self::compact::Compactor;
 pub use self::console::{Console, ConsoleSink, PrintFormat};
 pub use self::layout::default_checkpoint_dir;
 pub use self::parquet::ParquetSink;
@@ -77,6 +80,14 @@ impl Sink {
             Sink::Parquet(sink) => sink.publish(files),
             Sink::Console(_) => Ok(()),
             Sink::Topic(sink) => sink.publish(files),
+        }
+    }
+
+    /// What compacts the table's folders; `None`: it has none.
+    pub fn compactor(&self) -> Option<Arc<Compactor>> {
+        match self {
+            Sink::Parquet(sink) => Some(sink.compactor()),
+            Sink::Console(_) => None,
         }
     }
 

@@ -6,9 +6,11 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
+use super::compact::Compactor;
 use super::file::FileFormat;
 use super::generation::parquet_files;
 use super::layout;
@@ -34,7 +36,8 @@ pub struct ParquetSink {
     /// What the names of this job's files begin with.
     stem: String,
     partitioning: Partitioning,
-    format: FileFormat,
+    format: Arc<FileFormat>,
+    compactor: Arc<Compactor>,
     /// Held, never read.
     _lock: File,
 }
@@ -52,8 +55,12 @@ impl ParquetSink {
         let (dir, stage) = directories(&options.disk, &options.path)?;
         let stem = layout::file_stem(options.filename_prefix.as_deref(), &options.job);
         let lock = lock(&options.disk, &dir, &stage)?;
+        let format = Arc::new(FileFormat::new(&options, &schema, partitioning.in_files()));
+        let folders = (partitioning.pattern().cloned(), partitioning.prefixes());
+        let compactor = Compactor::new(&options, [&dir, &stage], &stem, folders, format.clone());
         Ok(ParquetSink {
-            format: FileFormat::new(&options, &schema, partitioning.in_files()),
+            format,
+            compactor: Arc::new(compactor),
             table: options.table,
             dir,
             stage,
@@ -81,8 +88,13 @@ impl ParquetSink {
         Ok(!parquet_files(&self.dir)?.is_empty())
     }
 
-    /// After a restart: publishes what `committed` names and is still staged, then removes every
-    /// other staged file of this job. Idempotent. Entries of other tables are passed over.
+    /// What compacts the table's folders.
+    pub fn compactor(&self) -> Arc<Compactor> {
+        Arc::clone(&self.compactor)
+    }
+
+    /// After a restart: publishes what `committed` names and is still staged, then removes every other staged
+    /// file of this job, and what a compaction has left. Idempotent. Entries of other tables are passed over.
     ///
     /// # Errors
     /// As [`ParquetSink::publish`].
@@ -96,7 +108,7 @@ impl ParquetSink {
                     .map_err(|error| not_writable("remove staged file", &path, &error))?;
             }
         }
-        Ok(())
+        self.compactor.clear()
     }
 
     /// Writes the epoch's rows into staged files, durable on return: one a partition directory, or as many as

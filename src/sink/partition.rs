@@ -62,6 +62,16 @@ impl Partitioning {
         &self.in_files
     }
 
+    /// What the directories of times are named by.
+    pub(super) fn pattern(&self) -> Option<&TimePattern> {
+        self.pattern.as_ref()
+    }
+
+    /// What the names of the directories of columns begin with, in order.
+    pub(super) fn prefixes(&self) -> Vec<String> {
+        self.columns.iter().map(|(_, name)| name.clone()).collect()
+    }
+
     /// The files' columns of the rows, by their directory below the table's; `""` is the table's own.
     ///
     /// # Errors

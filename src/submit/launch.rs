@@ -133,6 +133,7 @@ pub fn launch(
         fail_on_data_loss: options.fail_on_data_loss,
         max_future_skew: options.max_future_skew,
         dead_letters: dead_letters.clone(),
+        compaction: options.compaction,
         stop: Arc::clone(stop),
         clock: Clock::system(),
         disk: Disk::default(),

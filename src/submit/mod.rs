@@ -180,8 +180,15 @@ fn farewell(summary: &Summary) -> String {
         (false, 0) => written + &letters,
         (false, _) => format!("{printed}, {written}{letters}"),
     };
+    let compacted = match summary.compacted_folders {
+        0 => String::new(),
+        folders => format!(
+            ", {} files in {folders} folders compacted",
+            summary.compacted_files
+        ),
+    };
     format!(
-        "{rebuilt}done: {rows} by this run; since the job began {} ticks read, {} in windows, {} filtered, {} late, {rejected}; {open}",
+        "{rebuilt}done: {rows} by this run{compacted}; since the job began {} ticks read, {} in windows, {} filtered, {} late, {rejected}; {open}",
         counts.read, counts.in_windows, counts.filtered, counts.late
     )
 }

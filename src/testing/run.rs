@@ -186,6 +186,8 @@ impl<'a> Runnable<'a> {
             fail_on_data_loss: true,
             max_future_skew: DEFAULT_MAX_FUTURE_SKEW,
             dead_letters: None,
+            // Another test's matter: no row depends on it.
+            compaction: None,
             stop: Arc::clone(&stop),
             clock: Clock::showing(move || now),
             disk: Disk::default(),

@@ -3,7 +3,8 @@
 Usage: datafusion_session.py TABLE
 
 TABLE is a folder of candles with two files or more. A session that runs the README's statements must see files that
-appear later; one that leaves out the README's first line must not, or the README asks for too much.
+appear later; one that leaves out the README's first line must not, or the README asks for too much. When a folder's files
+have become one, the former must see the same rows, and the latter must fail, since it keeps a listing of files that are gone.
 Exit status: 0 both hold, 1 not.
 """
 
@@ -13,7 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pyarrow
 from datafusion import SessionContext
+from pyarrow.parquet import ParquetFile, write_table
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -30,13 +33,38 @@ def rows_before_and_after(files, source, left_out):
     """Rows that one session sees in a table of one file, and then when the others have appeared."""
     with tempfile.TemporaryDirectory() as table:
         publish(files[:1], source, table)
-        session = SessionContext()
-        for statement in statements(table):
-            if not statement.startswith(left_out):
-                session.sql(statement).collect()
+        session = session_of(table, left_out)
         before = count(session)
         publish(files[1:], source, table)
         return before, count(session)
+
+
+def rows_before_and_after_compaction(files, source, left_out):
+    """Rows that one session sees, and then when the oldest folder's files are one: a number, or why it fails."""
+    with tempfile.TemporaryDirectory() as table:
+        publish(files, source, table)
+        session = session_of(table, left_out)
+        before = read(session)
+        folder = (Path(table) / files[0].relative_to(source)).parent
+        many = sorted(folder.iterdir())
+        # The session is not asked in between, so here it need not happen in one step.
+        merged = pyarrow.concat_tables([ParquetFile(file).read() for file in many])
+        write_table(merged, folder / f"{many[-1].stem}c001.parquet")
+        for file in many:
+            file.unlink()
+        try:
+            return before, read(session)
+        except Exception as error:  # whatever DataFusion's is called
+            return before, str(error)
+
+
+def session_of(table, left_out):
+    """A session that has run the README's statements but for one."""
+    session = SessionContext()
+    for statement in statements(table):
+        if not statement.startswith(left_out):
+            session.sql(statement).collect()
+    return session
 
 
 def publish(files, source, table):
@@ -52,6 +80,11 @@ def count(session):
     return session.sql("SELECT count(*) AS rows FROM ohlc").to_pydict()["rows"][0]
 
 
+def read(session):
+    """Rows that are read, not only counted from what is known of the files."""
+    return len(session.sql("SELECT symbol, close FROM ohlc").to_pydict()["close"])
+
+
 def main():
     source = Path(sys.argv[1])
     files = sorted(source.rglob("*.parquet"))
@@ -63,7 +96,13 @@ def main():
     cached = rows_before_and_after(files, source, left_out=("SET",))
     if cached != (before, before):
         sys.exit(f"without the SET: {cached[0]} rows, then {cached[1]}; the README's line is no longer needed")
-    print(f"the README's session sees {before} rows and, when more files have appeared, {after}")
+    whole, compacted = rows_before_and_after_compaction(files, source, left_out=("no statement",))
+    if not 0 < whole == compacted:
+        sys.exit(f"a compacted folder does not show as before: {whole} rows, then {compacted}")
+    kept, missed = rows_before_and_after_compaction(files, source, left_out=("SET",))
+    if kept != whole or "not found" not in str(missed).lower():
+        sys.exit(f"without the SET, after compaction: {kept} rows, then {missed}; the README says not found")
+    print(f"the README's session sees {before} rows and, when more files have appeared, {after}; as many when a folder's files are one")
 
 
 if __name__ == "__main__":

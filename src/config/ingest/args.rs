@@ -21,6 +21,9 @@ Properties (--conf, or the properties file):
                                            timestamp are rejected (default: 10 minutes)
   spark.stockpulse.deadLetters             keep what is in no candle, rejects and late ticks, with its reason and
                                            bytes: a folder (Parquet), or kafka:TOPIC (default: counted only)
+  spark.stockpulse.compaction              false: the files of a day stay as they were written; by default
+                                           they become one, never those of today and yesterday (UTC)
+  spark.stockpulse.compactionGrace         how long ago the last of them was published (default: 1 hour)
   spark.stockpulse.rebuild                 true: as --rebuild (default: false)
   spark.stockpulse.var.NAME                value of {{ NAME }} in the SQL file; it beats the environment,
                                            which beats .env, which beats the default in the file

@@ -22,6 +22,8 @@ use super::secret::Secret;
 pub(crate) const LONGEST_NAME: usize = 100;
 /// How far an event time may be in the future of its Kafka timestamp, unless told otherwise.
 pub const DEFAULT_MAX_FUTURE_SKEW: Duration = Duration::from_secs(10 * 60);
+/// How long ago the youngest file of a folder was published before the folder is compacted, unless told otherwise.
+const DEFAULT_COMPACTION_GRACE: Duration = Duration::from_secs(60 * 60);
 /// Least time between two micro-batches' commits, unless told otherwise.
 const DEFAULT_TRIGGER: Duration = Duration::from_secs(1);
 /// A list of librdkafka properties for every binary.
@@ -55,6 +57,8 @@ pub struct IngestOptions {
     pub max_future_skew: Duration,
     /// Where rejects and late ticks are kept; `None`: they are counted only.
     pub dead_letters: Option<DeadLetters>,
+    /// Whether the files of days that are over become one, and how long after the youngest was published.
+    pub compaction: Option<Duration>,
     /// Whether the tables are computed again from all that Kafka retains before the job goes on.
     pub rebuild: bool,
     /// Values of the SQL file's variables from `spark.stockpulse.var.NAME`.
@@ -109,6 +113,7 @@ impl IngestOptions {
                 .read(known::MAX_FUTURE_SKEW, values::duration)?
                 .unwrap_or(DEFAULT_MAX_FUTURE_SKEW),
             dead_letters: properties.read(known::DEAD_LETTERS, values::dead_letters)?,
+            compaction: compaction(&properties)?,
             rebuild: args.rebuild
                 || properties
                     .read(known::REBUILD, values::boolean)?
@@ -137,6 +142,7 @@ impl IngestOptions {
             fail_on_data_loss: true,
             max_future_skew: DEFAULT_MAX_FUTURE_SKEW,
             dead_letters: None,
+            compaction: Some(DEFAULT_COMPACTION_GRACE),
             rebuild: false,
             vars: BTreeMap::new(),
             kafka_environment: Vec::new(),
@@ -195,6 +201,10 @@ impl IngestOptions {
             Some(path) => path.display().to_string(),
             None => "beside the data".to_owned(),
         };
+        let compaction = match self.compaction {
+            Some(grace) => format!("true, {grace:?} after the last file"),
+            None => "false".to_owned(),
+        };
         format!(
             "sql file                {}\n\
              name                    {}\n\
@@ -206,6 +216,7 @@ impl IngestOptions {
              failOnDataLoss          {}\n\
              maxFutureSkew           {:?}\n\
              deadLetters             {letters}\n\
+             compaction              {compaction}\n\
              rebuild                 {}\n\
              variables               {}\n\
              Kafka properties        {}\n\
@@ -224,6 +235,14 @@ impl IngestOptions {
             names(&self.kafka_environment),
         )
     }
+}
+
+/// The grace of compaction; `None`: nothing is compacted. A wrong grace is wrong also then.
+fn compaction(properties: &Properties) -> Result<Option<Duration>, UsageError> {
+    let is_on = properties.read(known::COMPACTION, values::boolean)?;
+    let grace = properties.read(known::COMPACTION_GRACE, values::duration)?;
+    let grace = grace.unwrap_or(DEFAULT_COMPACTION_GRACE);
+    Ok(is_on.unwrap_or(true).then_some(grace))
 }
 
 fn kafka_environment(

@@ -17,6 +17,8 @@ pub(super) mod known {
     pub const FAIL_ON_DATA_LOSS: &str = "spark.stockpulse.failOnDataLoss";
     pub const MAX_FUTURE_SKEW: &str = "spark.stockpulse.maxFutureSkew";
     pub const DEAD_LETTERS: &str = "spark.stockpulse.deadLetters";
+    pub const COMPACTION: &str = "spark.stockpulse.compaction";
+    pub const COMPACTION_GRACE: &str = "spark.stockpulse.compactionGrace";
     pub const REBUILD: &str = "spark.stockpulse.rebuild";
     /// Begins the name of a property that is ours; an unknown one is an error.
     pub const OUR_PREFIX: &str = "spark.stockpulse.";
@@ -25,7 +27,7 @@ pub(super) mod known {
     /// Begins the name of a librdkafka property.
     pub const KAFKA_PREFIX: &str = crate::config::kafka::CONF_PREFIX;
     /// Names without a free part.
-    pub const FIXED: [&str; 10] = [
+    pub const FIXED: [&str; 12] = [
         MASTER,
         APP_NAME,
         CHECKPOINT_LOCATION,
@@ -35,6 +37,8 @@ pub(super) mod known {
         FAIL_ON_DATA_LOSS,
         MAX_FUTURE_SKEW,
         DEAD_LETTERS,
+        COMPACTION,
+        COMPACTION_GRACE,
         REBUILD,
     ];
 }

@@ -48,6 +48,7 @@ fn defaults() {
             fail_on_data_loss: true,
             max_future_skew: Duration::from_secs(600),
             dead_letters: None,
+            compaction: Some(Duration::from_secs(3600)),
             rebuild: false,
             vars: BTreeMap::new(),
             kafka_environment: vec![],
@@ -109,6 +110,28 @@ fn a_rebuild_is_asked_for_by_a_flag_or_a_property() {
         &["--conf", "spark.stockpulse.rebuild=yes"],
         None,
         expect![[r#"spark.stockpulse.rebuild (--conf) is "yes"; it must be true or false"#]],
+    );
+}
+
+#[test]
+fn compaction_can_be_put_off_and_turned_off() {
+    let grace = |value: &str| {
+        let conf = format!("spark.stockpulse.compactionGrace={value}");
+        options(&["--conf", &conf], None)
+    };
+    let a_day = grace("1 day");
+    assert_eq!(a_day.compaction, Some(Duration::from_secs(86_400)));
+    assert!(a_day.describe().contains("compaction              true"));
+    assert_eq!(grace("0 seconds").compaction, Some(Duration::ZERO));
+    let off = options(&[], Some("spark.stockpulse.compaction false"));
+    assert_eq!(off.compaction, None);
+    assert!(off.describe().contains("compaction              false"));
+    check_error(
+        &["--conf", "spark.stockpulse.compactionGrace=1 month"],
+        None,
+        expect![[
+            r#"spark.stockpulse.compactionGrace (--conf) is "1 month"; it must be a length of time such as 10 minutes"#
+        ]],
     );
 }
 

@@ -114,6 +114,8 @@ pub fn rebuild(
     spec.console = Console::new(Box::new(std::io::sink()));
     spec.checkpoint_dir = Some(store.rebuild_dir());
     spec.bounded = true;
+    // The job compacts what it has become, when its grace is over.
+    spec.compaction = None;
     spec.start = StartAt::Earliest;
     let run = super::run(spec, topic, &mut |report| {
         on_progress(&ProgressReport {

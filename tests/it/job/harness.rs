@@ -95,6 +95,7 @@ impl Bench {
             fail_on_data_loss: true,
             max_future_skew: Duration::from_secs(600),
             dead_letters: None,
+            compaction: Some(Duration::from_secs(3600)),
             stop: Arc::new(AtomicBool::new(false)),
             clock: Clock::showing(clock),
             disk: Disk::default(),

@@ -2,6 +2,7 @@
 
 mod begin;
 mod cases;
+mod compaction;
 pub mod dead_letters;
 pub mod definition;
 pub mod edit;

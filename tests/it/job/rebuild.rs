@@ -160,7 +160,9 @@ impl Readers {
         let (stopping, table) = (Arc::clone(&stop), table.to_path_buf());
         let thread = std::thread::spawn(move || {
             let mut seen = BTreeMap::new();
-            while !stopping.load(Ordering::Relaxed) {
+            loop {
+                // Before the last look, so that there is one in any case.
+                let last = stopping.load(Ordering::Relaxed);
                 // One that lost a file under it reads again, as a person would.
                 let Some(rows) = read_now(&table) else {
                     continue;
@@ -168,6 +170,9 @@ impl Readers {
                 let which = generations.iter().position(|known| *known == rows);
                 let which = which.unwrap_or_else(|| panic!("a mix of {} rows", rows.len()));
                 *seen.entry(which).or_insert(0) += 1;
+                if last {
+                    break;
+                }
             }
             seen
         });

@@ -5,6 +5,7 @@
 //! often the continuous job is killed, and `.ci/kills` does it a thousand times on Apache Kafka.
 
 mod archive;
+mod compaction;
 mod dead_letters;
 mod market;
 mod readers;

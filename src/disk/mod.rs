@@ -12,9 +12,15 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 pub use error::advice;
 pub use steps::{Allowed, Step, Watch};
+
+/// A lock is waited for so long: one who was killed a moment ago may not have let go of it yet.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// How often it is tried.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The way to the disk. Clones are the same way.
 #[derive(Clone, Default)]
@@ -141,15 +147,21 @@ impl Disk {
                     .open(path)
             })
             .map_err(LockError::Io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let read = file.read_to_string(&mut holder);
-                let pid = read.ok().and_then(|_| holder.trim().parse().ok());
-                return Err(LockError::Held(pid));
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => {
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let mut holder = String::new();
+                    let read = file.read_to_string(&mut holder);
+                    let pid = read.ok().and_then(|_| holder.trim().parse().ok());
+                    return Err(LockError::Held(pid));
+                }
+                Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
         }
         write_pid(&mut file).map_err(LockError::Io)?;
         Ok(file)

@@ -204,9 +204,9 @@ impl<'a> Coordinator<'a> {
                 false => Crew::start(scope, workers),
             };
             let with = || (self.clock.clone(), self.stop.clone(), self.metrics.clone());
-            let plan = self.compaction.and_then(|grace| {
-                CompactionPlan::new(grace, &self.shared.plan, &self.sinks)
-            });
+            let plan = self
+                .compaction
+                .and_then(|grace| CompactionPlan::new(grace, &self.shared.plan, &self.sinks));
             let mut compaction =
                 plan.map(|plan| Compaction::start(scope, plan, self.in_turns, with()));
             loop {

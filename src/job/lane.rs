@@ -22,7 +22,6 @@ use self::frames::Frame;
 use self::letters::{Letters, Why};
 use self::shares::Placing;
 use super::JobError;
-use super::start::GO_ON_WITHOUT;
 use crate::checkpoint::LastFrame;
 use crate::decode::{Decoder, Format};
 use crate::model::{Counts, FrameRef, Partition, Reject, RejectReason, Watermark, Window};
@@ -183,7 +182,8 @@ impl Lane {
 
     /// Takes one frame; a full micro-batch is worked through at once.
     pub fn push(&mut self, frame: &FrameRef<'_>) -> Result<(), JobError> {
-        self.recognise(frame)?;
+        let is_new = self.counting(frame.offset);
+        self.identity.recognise(frame, is_new, &self.shared)?;
         if frame.offset < self.begin {
             return Ok(());
         }
@@ -209,23 +209,6 @@ impl Lane {
             self.frames.push(Frame::new(frame, self.uses_key));
         }
         self.ahead = frame.offset + 1;
-        Ok(())
-    }
-
-    /// Checks that the topic is the one that was read before.
-    fn recognise(&mut self, frame: &FrameRef<'_>) -> Result<(), JobError> {
-        if self.identity.check(frame, self.counting(frame.offset)) {
-            return Ok(());
-        }
-        let lost = format!(
-            "topic {}, partition {}: the message at offset {} is not the one that was read before, so the topic \
-             was deleted and created again",
-            self.shared.plan.source.options.topic, self.partition, frame.offset
-        );
-        if self.shared.fail_on_data_loss {
-            return Err(JobError::DataLoss(format!("{lost}. {GO_ON_WITHOUT}")));
-        }
-        tracing::warn!("{lost}; going on with what it holds from there");
         Ok(())
     }
 

@@ -5,19 +5,23 @@
 //! together with where it stands, and goes on). Between the two nothing moves, so the answers of all
 //! workers fit together.
 
+mod member;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
-use super::lane::{Lane, Shared};
+pub use self::member::{Member, nanos};
+use self::member::{Now, take};
+use super::lane::Shared;
 use super::{Clock, JobError};
 use crate::checkpoint::{PartitionState, ReplayPoint};
-use crate::model::{Counts, NANOS_PER_MILLI, Partition, Watermark, Window};
+use crate::model::{Counts, Partition, Watermark, Window};
 use crate::query::Table;
 use crate::sink::SinkRows;
 use crate::source::{Event, Source};
-use crate::window::{Quiet, Standing};
+use crate::window::Standing;
 
 /// Frames that one poll hands on at the most.
 const POLL_FRAMES: usize = 8192;
@@ -99,46 +103,6 @@ impl ClosedTables {
         self.partitions.extend(other.partitions);
         self.counts.add(&other.counts);
         self.open_groups += other.open_groups;
-    }
-}
-
-/// A lane and what is known of its end.
-pub struct Member {
-    /// The partition's frames and tables.
-    pub lane: Lane,
-    /// Whether anything was ever in the partition.
-    pub spoke: bool,
-    /// A bounded run reads up to here.
-    pub end: Option<i64>,
-    /// Everything was handed on.
-    pub caught_up: bool,
-    /// It was out of sight and has not caught up since.
-    pub was_out_of_sight: bool,
-    /// It was caught up at least once in this run.
-    pub live: bool,
-    /// When the last frame was said, by the steady clock, nanoseconds; before its beginning it is negative.
-    pub last_frame: i64,
-    /// Next offset after what was handed on.
-    pub position: i64,
-}
-
-impl Member {
-    fn finished(&self) -> bool {
-        self.end.is_some_and(|end| self.position >= end)
-    }
-
-    /// How quiet it is at `now`, by the steady clock: a wall clock that is set changes nothing.
-    fn quiet(&self, now: Duration, idle: Option<Duration>) -> Quiet {
-        let silence = nanos(now).saturating_sub(self.last_frame);
-        if (self.finished() || self.caught_up) && !self.spoke {
-            Quiet::Silent
-        } else if self.finished() {
-            Quiet::Finished
-        } else if self.caught_up && idle.is_some_and(|idle| silence >= nanos(idle)) {
-            Quiet::Idle
-        } else {
-            Quiet::Active
-        }
     }
 }
 
@@ -392,78 +356,5 @@ impl Worker {
         // What could not be closed does not ask again at once.
         self.crowd = CROWD.max(2 * self.tables());
         Ok(closed)
-    }
-}
-
-/// What the clocks show.
-struct Now {
-    wall: i64,
-    steady: Duration,
-}
-
-impl Now {
-    fn read(clock: &Clock) -> Now {
-        Now {
-            wall: clock.wall(),
-            steady: clock.steady(),
-        }
-    }
-}
-
-/// A time as nanoseconds.
-pub fn nanos(time: Duration) -> i64 {
-    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
-}
-
-fn take(
-    members: &mut BTreeMap<Partition, Member>,
-    event: Event<'_>,
-    now: &Now,
-) -> Result<(), JobError> {
-    match event {
-        Event::Frame(frame) => {
-            let Some(member) = members.get_mut(&frame.partition) else {
-                return Ok(());
-            };
-            if member.end.is_some_and(|end| frame.offset >= end) {
-                member.position = member.position.max(frame.offset);
-                return Ok(());
-            }
-            member.spoke = true;
-            member.caught_up = false;
-            // While it catches up, a frame was said when Kafka got it, not when we read it.
-            let age = match frame.timestamp_ms {
-                Some(ms) if !member.live => {
-                    let age = now.wall.saturating_sub(ms.saturating_mul(NANOS_PER_MILLI));
-                    age.max(0)
-                }
-                _ => 0,
-            };
-            member.last_frame = nanos(now.steady).saturating_sub(age);
-            member.position = frame.offset + 1;
-            member.lane.push(&frame)
-        }
-        Event::CaughtUp { partition, offset } => {
-            if let Some(member) = members.get_mut(&partition) {
-                member.caught_up = true;
-                member.live = true;
-                // While nobody could say anything, nobody was quiet.
-                if std::mem::take(&mut member.was_out_of_sight) {
-                    member.last_frame = nanos(now.steady);
-                }
-                member.position = member.position.max(offset);
-                if member.end.is_none_or(|end| offset <= end) {
-                    member.lane.skip_to(offset);
-                }
-            }
-            Ok(())
-        }
-        Event::OutOfSight { partition } => {
-            if let Some(member) = members.get_mut(&partition) {
-                member.caught_up = false;
-                member.was_out_of_sight = true;
-            }
-            Ok(())
-        }
     }
 }

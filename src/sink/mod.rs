@@ -87,7 +87,7 @@ impl Sink {
     pub fn compactor(&self) -> Option<Arc<Compactor>> {
         match self {
             Sink::Parquet(sink) => Some(sink.compactor()),
-            Sink::Console(_) => None,
+            Sink::Console(_) | Sink::Topic(_) => None,
         }
     }
 

@@ -1,6 +1,9 @@
 //! Where a lane begins, and whether the topic is still the one that an earlier run has read.
 
+use super::Shared;
 use crate::checkpoint::LastFrame;
+use crate::job::JobError;
+use crate::job::start::GO_ON_WITHOUT;
 use crate::model::{FrameRef, Watermark};
 
 /// Where a lane begins.
@@ -48,9 +51,34 @@ impl Identity {
         self.last
     }
 
+    /// Takes the next frame; `is_new`: no earlier run has read it.
+    ///
+    /// # Errors
+    /// [`JobError::DataLoss`]: the topic is another one, unless the job may go on without what it has lost.
+    pub fn recognise(
+        &mut self,
+        frame: &FrameRef<'_>,
+        is_new: bool,
+        shared: &Shared,
+    ) -> Result<(), JobError> {
+        if self.check(frame, is_new) {
+            return Ok(());
+        }
+        let lost = format!(
+            "topic {}, partition {}: the message at offset {} is not the one that was read before, so the topic \
+             was deleted and created again",
+            shared.plan.source.options.topic, frame.partition, frame.offset
+        );
+        if shared.fail_on_data_loss {
+            return Err(JobError::DataLoss(format!("{lost}. {GO_ON_WITHOUT}")));
+        }
+        tracing::warn!("{lost}; going on with what it holds from there");
+        Ok(())
+    }
+
     /// Takes the next frame; `is_new`: no earlier run has read it. `false`: another stands where the last one
     /// was. If none stands there (compaction), nothing can be said.
-    pub fn check(&mut self, frame: &FrameRef<'_>, is_new: bool) -> bool {
+    fn check(&mut self, frame: &FrameRef<'_>, is_new: bool) -> bool {
         let found = LastFrame {
             offset: frame.offset,
             timestamp_ms: frame.timestamp_ms,

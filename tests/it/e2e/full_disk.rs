@@ -30,12 +30,12 @@ for room_kb in 0 4 8 12 16 20 24 28 32 36; do
   head -c $(((free_kb - room_kb) * 1024)) /dev/zero >data/ballast
   status=0
   "$@" || status=$?
-  echo "with $room_kb kB of room: exit $status"
+  echo "with $room_kb kB of room: exit $status" >&2
 done
 rm data/ballast
 status=0
 "$@" || status=$?
-echo "with enough: exit $status"
+echo "with enough: exit $status" >&2
 cp -r data/. kept
 "#;
 
@@ -69,7 +69,10 @@ impl Watch for Room {
 }
 
 fn fill_a_disk_that_says_so() {
-    let bench = Bench::new(&OHLC.replace("COMMIT_INTERVAL | 1 second", "COMMIT_INTERVAL | 1 microsecond"));
+    let bench = Bench::new(&OHLC.replace(
+        "COMMIT_INTERVAL | 1 second",
+        "COMMIT_INTERVAL | 1 microsecond",
+    ));
     let topic = topic(&recorded_frames(), 2, |_| 1);
     let regime = Regime {
         max_offsets_per_trigger: Some(600),
@@ -82,15 +85,27 @@ fn fill_a_disk_that_says_so() {
         let error = job::run(spec, &topic, &mut |_| {}).unwrap_err();
         let message = error.to_string();
         assert_eq!(error.exit(), Exit::NotWritable, "{message}");
-        assert!(message.contains("data/_") && message.contains("make room on the disk"), "{message}");
-        for (seen, step) in steps.iter_mut().zip(["data/_stage/ohlc/ohlc-", "checkpoint.tmp"]) {
+        assert!(
+            message.contains("data/_") && message.contains("make room on the disk"),
+            "{message}"
+        );
+        for (seen, step) in steps
+            .iter_mut()
+            .zip(["data/_stage/ohlc/ohlc-", "checkpoint.tmp"])
+        {
             *seen |= message.contains(step);
         }
     }
-    assert_eq!(steps, [true; 2], "it ran out of room at one kind of step only");
+    assert_eq!(
+        steps, [true; 2],
+        "it ran out of room at one kind of step only"
+    );
     bench.run(&topic, &regime).unwrap();
     assert_recorded_candles(&bench.rows(), "with room again");
-    assert_eq!(listing(&bench.dir.path().join("data/_stage")), ["ohlc/lock"]);
+    assert_eq!(
+        listing(&bench.dir.path().join("data/_stage")),
+        ["ohlc/lock"]
+    );
 }
 
 fn fill_a_file_system() {

@@ -54,12 +54,13 @@ fn a_partition_that_is_added_is_read_while_the_job_runs() {
     let (steady, paused) = (Arc::clone(&time), Arc::clone(&time));
     spec.clock = Clock::simulated(
         long_before,
-        move || Duration::from_millis(steady.fetch_add(500, Ordering::Relaxed)),
+        move || Duration::from_millis(steady.fetch_add(50, Ordering::Relaxed)),
         move |pause| {
             let millis = u64::try_from(pause.as_millis()).unwrap();
             paused.fetch_add(millis, Ordering::Relaxed);
         },
     );
+    spec.trigger = Duration::from_secs(1);
     spec.in_turns = true;
     let stop = Arc::clone(&spec.stop);
     let summary = job::run(spec, &topic, &mut |report| {

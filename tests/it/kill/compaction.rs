@@ -63,7 +63,7 @@ fn a_job_killed_while_it_compacts_loses_and_doubles_nothing() {
         let again = job("0 seconds").end();
         assert_eq!(again.code, Some(0), "{what}: {}", again.said);
         readers.end();
-        assert_whole(&folder, &what);
+        assert_whole(&folder, &market.candles(), &what);
         let days = listing(&folder.table()).into_iter();
         let merged = days
             .filter(|file| file.ends_with("-000c001.parquet"))

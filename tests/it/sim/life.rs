@@ -20,7 +20,7 @@ use stockpulse::query::sql::SqlFile;
 use super::disk::{Fault, Moods};
 use super::oracle::{Lost, Oracle};
 use super::topic::SimTopic;
-use super::world::World;
+use super::world::{LATER_MS, World};
 use crate::crash::folder;
 use crate::job::exact::OHLC;
 
@@ -241,7 +241,7 @@ impl Lives {
                 .then(|| state.random.random_range(1..40)),
             fail_on_data_loss: !self.may_lose,
             max_future_skew: Duration::from_secs(600),
-            compaction: Some(GRACE),
+            compaction: Some(Duration::from_secs(3600)),
             dead_letters: Some(DeadLetters::Folder(self.folder.join("data/letters"))),
             stop: Arc::new(AtomicBool::new(false)),
             clock: self.world.clock(),
@@ -315,9 +315,15 @@ impl Lives {
         let was_read = |checkpoint: Checkpoint| {
             let state = self.world.state();
             checkpoint.partitions.iter().any(|(partition, known)| {
+                let log = &state.logs[partition];
+                // Who was running then may have read on in the new one.
+                let is_of_before = |at: i64, timestamp_ms| {
+                    let now = log.entries[usize::try_from(at).unwrap()].kafka_ms;
+                    at >= log.low && timestamp_ms == Some(now - LATER_MS)
+                };
                 known
                     .last
-                    .is_some_and(|last| last.offset >= state.logs[partition].low)
+                    .is_some_and(|last| is_of_before(last.offset, last.timestamp_ms))
             })
         };
         if !self.checkpoint()?.is_some_and(was_read) {

@@ -10,6 +10,9 @@ use stockpulse::job::Clock;
 
 use super::market::{Event, Market, Message, START_MS};
 
+/// By so much the messages of a topic that is created anew are later.
+pub const LATER_MS: i64 = 1_000_000;
+
 /// One message of a partition.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -148,7 +151,7 @@ impl State {
                     for entry in &mut log.entries {
                         entry.message = Message::Ping;
                         entry.payload = br#"{"type":"ping"}"#.to_vec();
-                        entry.kafka_ms += 1_000_000;
+                        entry.kafka_ms += LATER_MS;
                     }
                 }
                 self.is_recreated = true;

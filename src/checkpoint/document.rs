@@ -124,7 +124,7 @@ mod tests {
     fn a_document_is_readable_and_reads_back() {
         let text = encode(&checkpoint());
         expect![[r#"
-            {"version":1,"crc32":"8acb633f","body":{
+            {"version":1,"crc32":"9598a5c8","body":{
               "job": "ohlc",
               "epoch": 12,
               "topic": "raw_ticks",
@@ -152,6 +152,11 @@ mod tests {
                   "replay": {
                     "offset": 3,
                     "watermark": null
+                  },
+                  "last": {
+                    "offset": 16,
+                    "timestamp_ms": 1569888060123,
+                    "bytes": 80
                   }
                 }
               },

@@ -58,7 +58,8 @@ fn an_epoch_is_staged_then_committed_then_published() {
         mkdir data/_stage/letters
         fsync dir data/_stage
         lock data/_stage/letters/lock
-    "#]].assert_eq(&text(&steps[..start]));
+    "#]]
+    .assert_eq(&text(&steps[..start]));
     expect![[r#"
         create data/_stage/letters/scene-0000000001-000.parquet
         write data/_stage/letters/scene-0000000001-000.parquet
@@ -89,7 +90,8 @@ fn an_epoch_is_staged_then_committed_then_published() {
         rename to data/letters/date=2026-07-31/scene-0000000001-000.parquet
         fsync dir data/letters/date=2026-07-31
         tell the offsets
-    "#]].assert_eq(&text(&steps[start..=first]));
+    "#]]
+    .assert_eq(&text(&steps[start..=first]));
     expect![[r#"
         create data/_stage/letters/scene-0000000002-000.parquet
         write data/_stage/letters/scene-0000000002-000.parquet
@@ -122,5 +124,6 @@ fn an_epoch_is_staged_then_committed_then_published() {
         rename to data/letters/date=2026-07-31/scene-0000000002-000.parquet
         fsync dir data/letters/date=2026-07-31
         tell the offsets
-    "#]].assert_eq(&text(&steps[first + 1..first + 2 + second]));
+    "#]]
+    .assert_eq(&text(&steps[first + 1..first + 2 + second]));
 }

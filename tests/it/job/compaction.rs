@@ -169,7 +169,7 @@ fn folder(bench: &Bench, day: i64) -> PathBuf {
 
 fn stage(bench: &Bench) -> Vec<String> {
     let mut files = listing(&bench.dir.path().join("data/_stage"));
-    files.retain(|file| !file.ends_with(".lock"));
+    files.retain(|file| !file.ends_with("lock"));
     files
 }
 
@@ -337,12 +337,15 @@ fn a_run_without_an_end_compacts_beside_its_epochs() {
         std::thread::scope(|scope| {
             let job = scope.spawn(|| stockpulse::job::run(spec, &topic, &mut |_| {}).unwrap());
             let since = Instant::now();
-            while (0..3).any(|day| files(&bench, day).len() != 1) || !stage(&bench).is_empty() {
-                assert!(since.elapsed() < PATIENCE, "{:?}", everything(&bench));
+            let is_open =
+                || (0..3).any(|day| files(&bench, day).len() != 1) || !stage(&bench).is_empty();
+            while is_open() && since.elapsed() < PATIENCE {
                 std::thread::sleep(Duration::from_millis(5));
             }
+            // Before any assertion: the scope waits for the job.
             stop.store(true, Ordering::Relaxed);
             let summary = job.join().unwrap();
+            assert!(!is_open(), "{:?}", everything(&bench));
             assert_eq!(summary.compacted_folders, 3);
         });
         assert_eq!(bits(&bench.table()), before);

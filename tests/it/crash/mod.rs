@@ -13,4 +13,6 @@ mod steps;
 mod watch;
 
 pub use matrix::folder;
+pub use model::{Disk as ModelDisk, files_of, write};
 pub use scene::rows;
+pub use watch::{At, Done, Stop};

@@ -84,6 +84,31 @@ impl Disk {
         }
     }
 
+    /// What stands in a folder, all of it durable; but for locks, which nothing depends on.
+    pub fn of(folder: &Path) -> Disk {
+        let mut disk = Disk::new();
+        disk.take_in(folder, Path::new(""));
+        disk.durable = disk.current.clone();
+        disk.pending.clear();
+        disk
+    }
+
+    fn take_in(&mut self, from: &Path, below: &Path) {
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let path = below.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                self.step(&Done::CreateDir(path.clone()));
+                self.take_in(&entry.path(), &path);
+            } else if entry.file_name() != "lock" {
+                let content = fs::read(entry.path()).unwrap();
+                self.step(&Done::Create(path.clone()));
+                self.step(&Done::Write(path.clone(), content));
+                self.step(&Done::SyncFile(path));
+            }
+        }
+    }
+
     /// Does a step.
     pub fn step(&mut self, done: &Done) {
         match done {
@@ -262,9 +287,11 @@ impl File {
 fn apply(names: &mut Names, change: &Change) {
     match change {
         Change::Add(dir, name, node) => {
-            drop(names.get_mut(dir).unwrap().insert(name.clone(), *node))
+            names.get_mut(dir).unwrap().insert(name.clone(), *node);
         }
-        Change::Remove(dir, name) => drop(names.get_mut(dir).unwrap().remove(name)),
+        Change::Remove(dir, name) => {
+            names.get_mut(dir).unwrap().remove(name);
+        }
         Change::Exchange { one, other, .. } => {
             let node = |place: &(Node, String)| names[&place.0].get(&place.1).copied();
             if let (Some(at_one), Some(at_other)) = (node(one), node(other)) {
@@ -279,6 +306,16 @@ fn apply(names: &mut Names, change: &Change) {
             }
         }
     }
+}
+
+/// The files of a folder of an image.
+pub fn files_of(image: &Image, folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = image
+        .iter()
+        .filter(|(path, _)| path.parent() == Some(folder));
+    files
+        .filter_map(|(path, content)| Some((path.clone(), content.clone()?)))
+        .collect()
 }
 
 /// Writes an image into an empty folder.

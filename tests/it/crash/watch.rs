@@ -130,13 +130,21 @@ impl Watch for Record {
     }
 
     fn after(&self, step: &Step<'_>) {
+        let done = Done::of(step, &self.root);
+        self.done.lock().unwrap().extend(done);
+    }
+}
+
+impl Done {
+    /// The step, below `root`; `None`: a lock, which nothing depends on.
+    pub fn of(step: &Step<'_>, root: &Path) -> Option<Done> {
         // What stands above the root was there before.
         let below = |path: &Path| {
-            path.strip_prefix(&self.root)
+            path.strip_prefix(root)
                 .unwrap_or(Path::new(""))
                 .to_path_buf()
         };
-        self.done.lock().unwrap().push(match *step {
+        Some(match *step {
             Step::CreateDir(path) => Done::CreateDir(below(path)),
             Step::Create(path) => Done::Create(below(path)),
             Step::Write { path, bytes } => Done::Write(below(path), bytes.to_vec()),
@@ -146,7 +154,7 @@ impl Watch for Record {
             Step::RemoveFile(path) => Done::RemoveFile(below(path)),
             Step::RemoveDir(path) => Done::RemoveDir(below(path)),
             Step::SyncDir(path) => Done::SyncDir(below(path)),
-            Step::Lock(_) => return,
-        });
+            Step::Lock(_) => return None,
+        })
     }
 }

@@ -22,6 +22,7 @@ use stockpulse::source::replay::{ReplayFrame, ReplayTopic};
 
 use super::edit::{VOLUMES, edited};
 use super::harness::{Bench, Regime, listing, long_before};
+use crate::crash::At;
 
 /// 2026-07-01T00:00:00Z, seconds since 1970.
 const FIRST_DAY: i64 = 1_782_864_000;
@@ -356,13 +357,9 @@ fn a_run_without_an_end_compacts_beside_its_epochs() {
 fn runs_in_turns_take_the_same_steps() {
     let steps = || {
         let (bench, topic) = written(&sql(), 2, 3);
-        let recorder = Arc::new(crash::Recorder::default());
-        run(&bench, &topic, watched(&recorder));
-        let root = bench.dir.path().display().to_string();
-        let steps = recorder.steps().into_iter();
-        steps
-            .map(|step| step.replace(&root, ""))
-            .collect::<Vec<String>>()
+        let steps = crash::stop(&bench, At::Never);
+        run(&bench, &topic, watched(&steps));
+        steps.steps()
     };
     let first = steps();
     assert!(first.len() > 20, "{first:?}");

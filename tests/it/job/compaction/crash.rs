@@ -2,74 +2,14 @@
 //! before each of its steps too: a reader always finds every row once, and in the end nothing is left behind.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use stockpulse::disk::{Allowed, Step, Watch};
 use stockpulse::source::replay::ReplayTopic;
 
 use super::{bits, everything, run, sql, stage, try_run, watched, written};
+use crate::crash::{At, Stop};
 use crate::job::harness::Bench;
-
-/// Remembers the steps.
-#[derive(Default)]
-pub struct Recorder(Mutex<Vec<String>>);
-
-impl Recorder {
-    pub fn steps(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-impl Watch for Recorder {
-    fn before(&self, _: &Step<'_>) -> io::Result<Allowed> {
-        Ok(Allowed::Whole)
-    }
-
-    fn after(&self, step: &Step<'_>) {
-        self.0.lock().unwrap().push(step.to_string());
-    }
-}
-
-/// Lets so many steps be done and no other, as if the process had ended there; of the first write that is not
-/// done, half is.
-pub struct Ends {
-    left: Mutex<usize>,
-    tears: bool,
-}
-
-impl Ends {
-    pub fn after(steps: usize, tears: bool) -> Arc<Ends> {
-        Arc::new(Ends {
-            left: Mutex::new(steps),
-            tears,
-        })
-    }
-}
-
-impl Watch for Ends {
-    fn before(&self, step: &Step<'_>) -> io::Result<Allowed> {
-        let mut left = self.left.lock().unwrap();
-        match (*left, step) {
-            (usize::MAX, _) => Err(io::Error::other("the process has ended")),
-            (0, Step::Write { bytes, .. }) if self.tears && bytes.len() > 1 => {
-                *left = usize::MAX;
-                Ok(Allowed::Part(bytes.len() / 2))
-            }
-            (0, _) => {
-                *left = usize::MAX;
-                Err(io::Error::other("the process has ended"))
-            }
-            _ => {
-                *left -= 1;
-                Ok(Allowed::Whole)
-            }
-        }
-    }
-
-    fn after(&self, _: &Step<'_>) {}
-}
 
 /// What stands in a job's folder.
 pub struct Snapshot(Vec<(PathBuf, Vec<u8>)>);
@@ -120,9 +60,14 @@ pub fn tree(root: &Path) -> Vec<PathBuf> {
 
 /// The steps of a run, and what it leaves.
 fn rehearsed(bench: &Bench, topic: &ReplayTopic) -> (Vec<String>, Vec<String>) {
-    let recorder = Arc::new(Recorder::default());
-    run(bench, topic, watched(&recorder));
-    (recorder.steps(), everything(bench))
+    let steps = stop(bench, At::Never);
+    run(bench, topic, watched(&steps));
+    (steps.steps(), everything(bench))
+}
+
+/// Ends a job in the bench's folder.
+pub fn stop(bench: &Bench, at: At) -> Arc<Stop> {
+    Arc::new(Stop::new(at, bench.dir.path()))
 }
 
 #[test]
@@ -141,11 +86,11 @@ fn a_compaction_that_ends_at_any_step_loses_and_doubles_nothing() {
     };
     let (mut before, mut after, mut second_stops) = (0, 0, 0);
     for end in 0..=steps.len() {
-        for tears in [false, true] {
-            let what = format!("ended before step {end}");
+        for at in [At::Before(end), At::Amid(end)] {
+            let what = format!("ended {at:?}");
             original.restore(&bench);
             // It may be that the job does not even start; where it does, nothing of this stops it.
-            let _ = try_run(&bench, &topic, watched(&Ends::after(end, tears)));
+            let _ = try_run(&bench, &topic, watched(&stop(&bench, at)));
             assert_eq!(bits(&bench.table()), rows, "{what}");
             match super::files(&bench, 0).len() {
                 1 => after += 1,
@@ -153,7 +98,7 @@ fn a_compaction_that_ends_at_any_step_loses_and_doubles_nothing() {
             }
             let stopped = Snapshot::of(&bench);
             is_whole(&what);
-            if tears {
+            if at == At::Amid(end) {
                 continue;
             }
             // The start after that, stopped at each of its steps.
@@ -162,7 +107,7 @@ fn a_compaction_that_ends_at_any_step_loses_and_doubles_nothing() {
             for second in 0..again.len() {
                 let what = format!("{what}, then before step {second}");
                 stopped.restore(&bench);
-                let _ = try_run(&bench, &topic, watched(&Ends::after(second, false)));
+                let _ = try_run(&bench, &topic, watched(&stop(&bench, At::Before(second))));
                 assert_eq!(bits(&bench.table()), rows, "{what}");
                 is_whole(&what);
                 second_stops += 1;
@@ -182,7 +127,7 @@ fn what_a_crash_left_is_removed_also_by_a_job_that_does_not_compact() {
     let exchange = exchange.unwrap();
     for end in [exchange, exchange + 1] {
         original.restore(&bench);
-        run(&bench, &topic, watched(&Ends::after(end, false)));
+        run(&bench, &topic, watched(&stop(&bench, At::Before(end))));
         assert!(!stage(&bench).is_empty());
         run(&bench, &topic, |spec| spec.compaction = None);
         assert_eq!(stage(&bench), [""; 0]);

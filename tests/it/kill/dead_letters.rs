@@ -11,7 +11,9 @@ const FRAMES: usize = 700;
 /// An available-now run is killed at least this often before it may end.
 const KILLS: usize = 10;
 /// More runs than it needs to come to its end.
-const RUNS_MAX: usize = 1000;
+const RUNS_MAX: u64 = 1000;
+/// By so much the latest moment of a kill is later each time.
+const LONGER_MS: u64 = 5;
 const PARTITIONS: i32 = 2;
 
 /// Fills the topic; the letters that it must give.
@@ -46,9 +48,11 @@ fn killed(
     start: impl Fn() -> Run,
 ) -> usize {
     let (mut lives, mut unsent) = (Lives::default(), 0);
-    let ended = (0..RUNS_MAX).find_map(|_| {
+    let ended = (0..RUNS_MAX).find_map(|number| {
         let run = start().start();
-        run.ends_within(moments.moment(limits_ms.0, limits_ms.1));
+        // Ever later, so that it comes to its end on a busy machine, too.
+        let latest = limits_ms.1 + LONGER_MS * number;
+        run.ends_within(moments.moment(limits_ms.0, latest));
         let ended = run.kill();
         if ended.code.is_some() {
             return Some(ended);

@@ -28,7 +28,8 @@ fn fill(broker: &TestBroker) -> Vec<String> {
     garbage
 }
 
-fn job(broker: &TestBroker, folder: &Folder, name: &str, place: &str) -> Run {
+/// `epoch_frames`: few, so that it does not come to its end too soon.
+fn job(broker: &TestBroker, folder: &Folder, name: &str, place: &str, epoch_frames: &str) -> Run {
     folder
         .ingest(
             broker,
@@ -36,7 +37,7 @@ fn job(broker: &TestBroker, folder: &Folder, name: &str, place: &str) -> Run {
         )
         .conf("spark.stockpulse.deadLetters", place)
         .conf("spark.stockpulse.trigger", "50 milliseconds")
-        .conf("spark.stockpulse.maxOffsetsPerTrigger", "24")
+        .conf("spark.stockpulse.maxOffsetsPerTrigger", epoch_frames)
         .conf("spark.stockpulse.var.COMMIT_INTERVAL", "1 milliseconds")
 }
 
@@ -78,7 +79,7 @@ fn killed_again_and_again_a_folder_has_every_letter_once() {
         (Seeded::new(), TestBroker::start(PARTITIONS), Folder::new());
     let expected = fill(&broker);
     killed(&mut moments, &folder, (40, 180), || {
-        job(&broker, &folder, "ohlc", "data/dead")
+        job(&broker, &folder, "ohlc", "data/dead", "4")
     });
     let found = read_rows(
         &folder.path().join("data/dead"),
@@ -96,7 +97,7 @@ fn killed_again_and_again_a_topic_has_every_letter_once() {
     let expected = fill(&broker);
     let place = format!("kafka:{}", dead.topic);
     let unsent = killed(&mut moments, &folder, (100, 900), || {
-        job(&broker, &folder, &dead.topic, &place)
+        job(&broker, &folder, &dead.topic, &place, "8")
     });
     let letters = dead.read_committed().into_iter().map(|letter| {
         let letter: serde_json::Value = serde_json::from_slice(&letter.payload).unwrap();

@@ -24,7 +24,7 @@ README = Path(__file__).parents[2] / "README.md"
 def statements(table):
     """The README's block that sets the session up, for `table` in place of its example folder."""
     blocks = re.findall(r"```sql\n(.*?)```", README.read_text(), re.DOTALL)
-    [block] = [block for block in blocks if "CREATE EXTERNAL TABLE" in block]
+    [block] = [block for block in blocks if "CREATE EXTERNAL TABLE ohlc" in block]
     assert "'data/ohlc/'" in block, "the README's statement names another folder"
     return [part.strip() for part in block.replace("data/ohlc/", f"{table}/").split(";") if part.strip()]
 

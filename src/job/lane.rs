@@ -182,15 +182,14 @@ impl Lane {
 
     /// Takes one frame; a full micro-batch is worked through at once.
     pub fn push(&mut self, frame: &FrameRef<'_>) -> Result<(), JobError> {
-        let is_new = self.counting(frame.offset);
-        self.identity.recognise(frame, is_new, &self.shared)?;
+        let counting = self.counting(frame.offset);
+        self.identity.recognise(frame, counting, &self.shared)?;
         if frame.offset < self.begin {
             return Ok(());
         }
         // A micro-batch never straddles the offset that counting begins at.
         let waits_uncounted = |first: &Frame| !self.counting(first.offset);
-        let straddles =
-            self.frames.first().is_some_and(waits_uncounted) && self.counting(frame.offset);
+        let straddles = counting && self.frames.first().is_some_and(waits_uncounted);
         let holds_much = self.letters.as_ref().is_some_and(Letters::holds_much);
         let is_full = self.decoder.rows() >= self.shared.micro_batch_frames || holds_much;
         if straddles || is_full {
@@ -198,9 +197,8 @@ impl Lane {
         }
         let appended = self.decoder.push(frame.payload, &mut self.rejects);
         if !self.rejects.is_empty() {
-            self.count_rejects(frame)?;
+            self.count_rejects(frame, counting)?;
         }
-        let counting = self.counting(frame.offset);
         if let Some(letters) = self.letters.as_mut().filter(|_| counting) {
             letters.take_in(frame, appended, &self.rejects);
         }
@@ -259,8 +257,7 @@ impl Lane {
         offset >= self.counted_from
     }
 
-    fn count_rejects(&mut self, frame: &FrameRef<'_>) -> Result<(), JobError> {
-        let counting = self.counting(frame.offset);
+    fn count_rejects(&mut self, frame: &FrameRef<'_>, counting: bool) -> Result<(), JobError> {
         for reject in &self.rejects {
             if self.shared.bad_data_fails {
                 return Err(JobError::BadData(format!(

@@ -93,8 +93,8 @@ impl Walk<'_> {
             return null(column, raw, path);
         };
         match (&mut column.values, kind(raw)) {
-            (Values::Struct(columns), Kind::Object) => {
-                self.object(columns, raw, path)?;
+            (Values::Struct(object), Kind::Object) => {
+                self.object(&mut object.columns, raw, path)?;
                 column.nulls.append_non_null();
                 Ok(())
             }

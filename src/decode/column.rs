@@ -17,6 +17,7 @@ use arrow::datatypes::{
     UInt32Type, UInt64Type,
 };
 
+use super::layout::Layout;
 use super::text::{Bytes, Views};
 use super::{DecodeError, Format, RAW_STRING_COLUMN};
 use crate::model::{EXTENSION_NAME_KEY, JSON_EXTENSION};
@@ -58,7 +59,14 @@ pub(super) enum Values {
     /// The text of any JSON value.
     Json(Views),
     List(List),
-    Struct(Vec<Column>),
+    Struct(Object),
+}
+
+/// The columns that an object's members go to, by name.
+pub(super) struct Object {
+    pub(super) columns: Vec<Column>,
+    /// What such objects looked like.
+    pub(super) layout: Layout,
 }
 
 /// The values of a list column.
@@ -68,6 +76,22 @@ pub(super) struct List {
     pub(super) elements: Box<Column>,
     /// Not inside of another list: an element that does not fit is dropped alone.
     pub(super) outermost: bool,
+}
+
+impl Object {
+    pub(super) fn new(columns: Vec<Column>) -> Object {
+        Object {
+            columns,
+            layout: Layout::default(),
+        }
+    }
+
+    /// Forgets everything from `row` on.
+    pub(super) fn truncate(&mut self, row: usize) {
+        self.columns
+            .iter_mut()
+            .for_each(|column| column.truncate(row));
+    }
 }
 
 impl Column {
@@ -125,12 +149,12 @@ impl Column {
                 elements: Box::new(Column::nested(element, &format!("{path}[]"), false)?),
                 outermost: outside,
             }),
-            DataType::Struct(fields) => Values::Struct(
-                fields
-                    .iter()
-                    .map(|f| Column::nested(f, &format!("{path}.{}", f.name()), outside))
-                    .collect::<Result<_, _>>()?,
-            ),
+            DataType::Struct(fields) => {
+                let nested =
+                    |f: &FieldRef| Column::nested(f, &format!("{path}.{}", f.name()), outside);
+                let columns = fields.iter().map(nested).collect::<Result<_, _>>()?;
+                Values::Struct(Object::new(columns))
+            }
             _ => return Err(unsupported(field, path, Format::Json)),
         };
         Ok(Column::of(field, values))
@@ -162,7 +186,7 @@ impl Column {
                 let end = list.offsets[list.offsets.len() - 1];
                 list.offsets.push(end);
             }
-            Values::Struct(fields) => fields.iter_mut().for_each(Column::push_null),
+            Values::Struct(object) => object.columns.iter_mut().for_each(Column::push_null),
         }
         self.nulls.append_null();
     }
@@ -190,7 +214,7 @@ impl Column {
                 let end = list.offsets[list.offsets.len() - 1];
                 list.elements.truncate(end as usize);
             }
-            Values::Struct(fields) => fields.iter_mut().for_each(|field| field.truncate(row)),
+            Values::Struct(object) => object.truncate(row),
         }
         self.nulls.truncate(row.min(self.nulls.len()));
     }
@@ -247,10 +271,10 @@ impl Column {
                     nulls,
                 ))
             }
-            Values::Struct(columns) if columns.is_empty() => {
+            Values::Struct(object) if object.columns.is_empty() => {
                 Arc::new(StructArray::new_empty_fields(rows, nulls))
             }
-            Values::Struct(columns) => {
+            Values::Struct(Object { columns, .. }) => {
                 let fields: Fields = columns.iter().map(|c| Arc::clone(&c.field)).collect();
                 let arrays = columns.iter_mut().map(Column::finish).collect();
                 Arc::new(StructArray::new(fields, arrays, nulls))

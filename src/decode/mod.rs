@@ -13,7 +13,9 @@
 mod careful;
 mod column;
 mod decimal;
+mod layout;
 mod quick;
+mod scan;
 mod text;
 mod value;
 
@@ -24,7 +26,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 
 use crate::model::{Reject, RejectReason};
-use column::Column;
+use column::{Column, Object};
 
 /// The only column of [`Format::RawString`].
 pub const RAW_STRING_COLUMN: &str = "value";
@@ -59,7 +61,7 @@ pub enum DecodeError {
 pub struct Decoder {
     schema: SchemaRef,
     format: Format,
-    columns: Vec<Column>,
+    object: Object,
     rows: usize,
 }
 
@@ -80,7 +82,7 @@ impl Decoder {
         Ok(Decoder {
             schema,
             format,
-            columns,
+            object: Object::new(columns),
             rows: 0,
         })
     }
@@ -93,7 +95,7 @@ impl Decoder {
     pub fn push(&mut self, payload: Option<&[u8]>, rejects: &mut Vec<Reject>) -> bool {
         let mark = rejects.len();
         let outcome = match self.format {
-            Format::Json => json_text(payload).and_then(|text| self.push_json(text, rejects)),
+            Format::Json => self.push_json(payload, rejects),
             Format::RawString => raw_text(payload).and_then(|text| self.push_raw(text)),
         };
         match outcome {
@@ -118,22 +120,29 @@ impl Decoder {
     /// Takes the rows appended so far; the decoder is empty afterwards and can be used again.
     pub fn finish(&mut self) -> RecordBatch {
         let rows = std::mem::take(&mut self.rows);
-        let arrays = self.columns.iter_mut().map(Column::finish).collect();
+        let arrays = self.object.columns.iter_mut().map(Column::finish).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
             .expect("every column was built from its field and has one value a row")
     }
 
-    fn push_json(&mut self, text: &str, rejects: &mut Vec<Reject>) -> Result<(), Reject> {
-        if quick::frame(&mut self.columns, self.rows, text).is_ok() {
+    fn push_json(
+        &mut self,
+        payload: Option<&[u8]>,
+        rejects: &mut Vec<Reject>,
+    ) -> Result<(), Reject> {
+        let bytes = payload.unwrap_or_default();
+        // Most frames are ASCII, which is seen at once.
+        let is_text = bytes.is_ascii() || std::str::from_utf8(bytes).is_ok();
+        if is_text && quick::frame(&mut self.object, self.rows, bytes).is_some() {
             return Ok(());
         }
         self.roll_back();
-        careful::frame(&mut self.columns, text, rejects)
+        careful::frame(&mut self.object.columns, json_text(payload)?, rejects)
     }
 
     fn push_raw(&mut self, text: &str) -> Result<(), Reject> {
-        for column in &mut self.columns {
+        for column in &mut self.object.columns {
             column
                 .push_str(text)
                 .map_err(|misfit| careful::refusal(column, RAW_STRING_COLUMN, misfit, None))?;
@@ -142,9 +151,7 @@ impl Decoder {
     }
 
     fn roll_back(&mut self) {
-        for column in &mut self.columns {
-            column.truncate(self.rows);
-        }
+        self.object.truncate(self.rows);
     }
 }
 

@@ -1,194 +1,178 @@
-//! The quick way: straight from the frame's text into the columns, without a tree between.
+//! The quick way: straight from the frame's bytes into the columns, by the columns' types, without a
+//! tree or a token between.
 //!
 //! It takes plain frames only. At anything else (a wrong type, a missing value where one is needed,
 //! a repeated key, a syntax error) it stops; the caller rolls back and decides with `careful`.
 
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-use std::fmt;
-
-use super::column::{Column, List, Values};
+use super::column::{Column, List, Object, Values};
+use super::layout::{Found, column_of};
+use super::scan::Scan;
 use super::value::Misfit;
 
-/// Appends one row, number `row` from 0, to every column.
-///
-/// # Errors
-/// The frame is not plain; columns may hold more than `row` values then.
-pub(super) fn frame(columns: &mut [Column], row: usize, text: &str) -> serde_json::Result<()> {
-    let mut input = serde_json::Deserializer::from_str(text);
-    input.deserialize_map(Object { columns, row })?;
-    input.end()
+/// `None`: the frame is not plain. Why does not matter: `careful` finds its own reasons.
+type Plain = Option<()>;
+
+/// Appends one row, number `row` from 0, to every column, from a frame that is UTF-8. `None`: the frame is not plain; columns may hold
+/// more than `row` values then.
+pub(super) fn frame(object: &mut Object, row: usize, bytes: &[u8]) -> Plain {
+    let mut scan = Scan::new(bytes);
+    scan.space();
+    members(&mut scan, object, row)?;
+    scan.space();
+    scan.is_done().then_some(())
 }
 
-/// The reason does not matter: `careful` finds its own.
-fn not_plain<E: Error>() -> E {
-    E::custom("not a plain frame")
-}
-
-fn fits<E: Error>(outcome: Result<(), Misfit>) -> Result<(), E> {
-    outcome.map_err(|_| not_plain())
-}
-
-/// An object whose members go to columns by name.
-struct Object<'c> {
-    columns: &'c mut [Column],
-    /// Values that every column holds before this object.
-    row: usize,
-}
-
-impl<'de> Visitor<'de> for Object<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+/// An object whose members go to columns by name; every column holds `row` values before it.
+fn members(scan: &mut Scan<'_>, object: &mut Object, row: usize) -> Plain {
+    if scan.peek()? != b'{' {
+        return None;
     }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut guess = 0;
-        while let Some(found) = map.next_key_seed(Key(self.columns, guess))? {
-            let Some(index) = found else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
+    // While members come in the order in which they are known, none can come twice.
+    let (mut next, mut in_order) = (0, true);
+    let mut filled = 0;
+    if !is_empty(scan) {
+        loop {
+            let found = match object.layout.find(scan.rest(), next) {
+                Some(found) => {
+                    scan.step(found.length);
+                    found
+                }
+                None => spread_or_new(scan, object, next)?,
             };
-            let column = &mut self.columns[index];
-            if column.len() != self.row {
-                return Err(not_plain());
+            in_order &= found.place >= next;
+            next = found.place + 1;
+            scan.space();
+            match found.column {
+                Some(at) => {
+                    let column = &mut object.columns[at];
+                    if !in_order && column.len() != row {
+                        return None;
+                    }
+                    filled += 1;
+                    value(scan, column)?;
+                }
+                None => scan.skip()?,
             }
-            map.next_value_seed(Value(column))?;
-            guess = index + 1;
+            scan.space();
+            match scan.peek()? {
+                b',' => {}
+                b'}' => break,
+                _ => return None,
+            }
         }
-        for column in self.columns {
-            if column.len() == self.row {
+    }
+    scan.step(1);
+    if filled < object.columns.len() {
+        for column in &mut object.columns {
+            if column.len() == row {
                 null(column)?;
             }
         }
-        Ok(())
+    }
+    Some(())
+}
+
+/// Whether an object has no members; it is stepped over then, but for its last brace.
+#[inline(always)]
+fn is_empty(scan: &mut Scan<'_>) -> bool {
+    match scan.rest() {
+        [b'{', b'"', ..] => false,
+        _ => is_spread_empty(scan),
     }
 }
 
-/// Finds the column of a member's name; frames keep their members' order, so the one after the last
-/// found is tried first.
-struct Key<'c>(&'c [Column], usize);
-
-impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Option<usize>, D::Error> {
-        input.deserialize_str(self)
+#[cold]
+fn is_spread_empty(scan: &mut Scan<'_>) -> bool {
+    scan.gap();
+    let is_empty = scan.rest().get(1) == Some(&b'}');
+    if is_empty {
+        scan.step(1);
     }
+    is_empty
 }
 
-impl Visitor<'_> for Key<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a member's name")
+/// A separator, white space, a member's name and its colon, where they stand apart or the name was not known.
+#[inline(never)]
+fn spread_or_new(scan: &mut Scan<'_>, object: &mut Object, next: usize) -> Option<Found> {
+    scan.gap();
+    if let Some(found) = object.layout.find(scan.rest(), next) {
+        scan.step(found.length);
+        return Some(found);
     }
-
-    fn visit_str<E: Error>(self, name: &str) -> Result<Option<usize>, E> {
-        let Key(columns, guess) = self;
-        if columns
-            .get(guess)
-            .is_some_and(|column| is_named(column, name))
-        {
-            return Ok(Some(guess));
-        }
-        Ok(columns.iter().position(|column| is_named(column, name)))
+    scan.step(1);
+    let name = std::str::from_utf8(scan.string()?).ok()?;
+    let column = column_of(&object.columns, name);
+    if scan.peek() == Some(b':') {
+        object.layout.remember(name, column);
     }
+    scan.space();
+    scan.take(b':')?;
+    Some(Found {
+        // Behind all others: whatever comes next may have come already.
+        place: usize::MAX - 1,
+        length: 0,
+        column,
+    })
 }
 
-/// Names are short: a loop in place beats the call that `==` makes.
-#[inline]
-fn is_named(column: &Column, name: &str) -> bool {
-    let own = column.field.name();
-    own.len() == name.len() && own.bytes().eq(name.bytes())
-}
-
-/// A value that goes to a column.
-struct Value<'c>(&'c mut Column);
-
-impl<'de> DeserializeSeed<'de> for Value<'_> {
-    type Value = ();
-
-    #[inline]
-    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
-        match &self.0.values {
-            Values::Json(_) => fits(self.0.push_raw(<&RawValue>::deserialize(input)?.get())),
-            Values::Decimal128 { .. } => match <&RawValue>::deserialize(input)?.get() {
-                "null" => null(self.0),
-                raw => fits(self.0.push_raw(raw)),
-            },
-            Values::Float32(_) => input.deserialize_option(self),
-            _ => input.deserialize_any(self),
-        }
-    }
-}
-
-impl<'de> Visitor<'de> for Value<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value of the column's type")
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        fits(self.0.push_bool(value))
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        fits(self.0.push_i64(value))
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        fits(self.0.push_u64(value))
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        fits(self.0.push_f64(value))
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
-        fits(self.0.push_str(value))
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        null(self.0)
-    }
-
-    fn visit_none<E: Error>(self) -> Result<(), E> {
-        null(self.0)
-    }
-
-    /// A Float32: read as such, since by way of a double it would be rounded twice.
-    fn visit_some<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
-        input.deserialize_f32(self)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let row = self.0.len();
-        let Values::Struct(columns) = &mut self.0.values else {
-            return Err(not_plain());
-        };
-        Object { columns, row }.visit_map(map)?;
-        self.0.nulls.append_non_null();
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Values::List(list) = &mut self.0.values else {
-            return Err(not_plain());
-        };
-        while seq.next_element_seed(Value(&mut list.elements))?.is_some() {
-            let last = list.elements.len() - 1;
-            if list.outermost && !list.elements.nulls.is_valid(last) {
-                return Err(not_plain());
+/// A value that goes to a column. The usual ones are read in place; all others by their text, as the careful way
+/// does.
+#[inline(always)]
+fn value(scan: &mut Scan<'_>, column: &mut Column) -> Plain {
+    match (&mut column.values, scan.peek()?) {
+        (Values::Float64(values), b'-' | b'0'..=b'9') => match scan.double() {
+            Some(value) => values.push(value),
+            None => return by_text(scan, column),
+        },
+        (Values::Int64(values) | Values::Timestamp(_, values), b'-' | b'0'..=b'9') => {
+            match scan.integer() {
+                Some(value) => values.push(value),
+                None => return by_text(scan, column),
             }
         }
-        fits(list.close_row())?;
-        self.0.nulls.append_non_null();
-        Ok(())
+        (Values::Utf8View(values), b'"') => match scan.string() {
+            Some(text) => values.push(text),
+            None => return by_text(scan, column),
+        },
+        (Values::List(list), b'[') => elements(scan, list)?,
+        (Values::Struct(object), b'{') => {
+            // The count of a struct's own marks, since its columns may be none.
+            let row = column.nulls.len();
+            members(scan, object, row)?;
+        }
+        _ => return by_text(scan, column),
     }
+    column.nulls.append_non_null();
+    Some(())
+}
+
+#[inline(never)]
+fn by_text(scan: &mut Scan<'_>, column: &mut Column) -> Plain {
+    match scan.value()? {
+        "null" if !matches!(column.values, Values::Json(_)) => null(column),
+        raw => column.push_raw(raw).ok(),
+    }
+}
+
+fn elements(scan: &mut Scan<'_>, list: &mut List) -> Plain {
+    scan.take(b'[')?;
+    scan.space();
+    if scan.take(b']').is_none() {
+        loop {
+            value(scan, &mut list.elements)?;
+            let last = list.elements.len() - 1;
+            if list.outermost && !list.elements.nulls.is_valid(last) {
+                return None;
+            }
+            scan.space();
+            if scan.take(b']').is_some() {
+                break;
+            }
+            scan.take(b',')?;
+            scan.space();
+        }
+    }
+    list.close_row().ok()
 }
 
 impl List {
@@ -200,10 +184,6 @@ impl List {
     }
 }
 
-fn null<E: Error>(column: &mut Column) -> Result<(), E> {
-    if !column.field.is_nullable() {
-        return Err(not_plain());
-    }
-    column.push_null();
-    Ok(())
+fn null(column: &mut Column) -> Plain {
+    column.field.is_nullable().then(|| column.push_null())
 }

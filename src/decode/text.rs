@@ -23,13 +23,31 @@ pub(super) struct Views {
 }
 
 impl Views {
-    /// Appends a text.
-    pub(super) fn push(&mut self, text: &str) {
-        let bytes = text.as_bytes();
+    /// Appends a text, which is UTF-8. A long one that is the same as the one before has the same view.
+    #[inline]
+    pub(super) fn push(&mut self, bytes: &[u8]) {
         if bytes.len() <= INLINE_BYTES as usize {
             self.views.push(make_view(bytes, 0, 0));
-            return;
+        } else if let Some(&last) = self.views.last()
+            && self.is_the_text(last, bytes)
+        {
+            self.views.push(last);
+        } else {
+            self.push_long(bytes);
         }
+    }
+
+    /// Whether a view is of a long text in the present block, and that text is this.
+    #[inline(always)]
+    fn is_the_text(&self, view: u128, bytes: &[u8]) -> bool {
+        let view = ByteView::from(view);
+        let start = view.offset as usize;
+        view.length as usize == bytes.len()
+            && view.buffer_index as usize == self.full.len()
+            && self.block.get(start..start + bytes.len()) == Some(bytes)
+    }
+
+    fn push_long(&mut self, bytes: &[u8]) {
         if self.block.len() + bytes.len() > BLOCK_BYTES && !self.block.is_empty() {
             self.full.push(mem::take(&mut self.block));
         }
@@ -45,8 +63,11 @@ impl Views {
     /// Forgets the values from `row` on, with their bytes: a run of bad elements costs no memory.
     pub(super) fn truncate(&mut self, row: usize) {
         let gone = self.views.get(row..).unwrap_or_default();
+        // The first may be one with the last that stays.
+        let stays = row.checked_sub(1).and_then(|last| self.views.get(last));
         let first_long = gone
             .iter()
+            .filter(|view| Some(*view) != stays)
             .map(|&view| ByteView::from(view))
             .find(|view| view.length > INLINE_BYTES);
         if let Some(view) = first_long {

@@ -117,7 +117,7 @@ impl Column {
     #[inline]
     pub(super) fn push_str(&mut self, text: &str) -> Result<(), Misfit> {
         match &mut self.values {
-            Values::Utf8View(values) => values.push(text),
+            Values::Utf8View(values) => values.push(text.as_bytes()),
             Values::Utf8(values) => values.push(text.as_bytes())?,
             _ => return self.push_parsed(text),
         }
@@ -161,7 +161,7 @@ impl Column {
     /// A scalar by its JSON text; whatever a JSON column is given.
     pub(super) fn push_raw(&mut self, raw: &str) -> Result<(), Misfit> {
         if let Values::Json(values) = &mut self.values {
-            values.push(raw);
+            values.push(raw.as_bytes());
             self.nulls.append_non_null();
             return Ok(());
         }

@@ -1,10 +1,14 @@
 //! The two ways against each other, and good frames around bad ones.
 
+use std::fmt::Write as _;
+
+use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Fields, SchemaRef, TimeUnit};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
-use super::{json, list, schema};
-use crate::decode::column::Column;
+use super::{json as json_column, list, schema};
+use crate::decode::column::{Column, Object};
 use crate::decode::{Decoder, Format, careful, quick};
 
 /// Every kind of column, with short names that [`any_json`] uses.
@@ -19,7 +23,7 @@ fn all_kinds() -> SchemaRef {
         list("a", item.clone()),
         Field::new("b", item, true),
         Field::new("c", DataType::Decimal128(20, 4), true),
-        json("d"),
+        json_column("d"),
         list("e", DataType::Float32),
         Field::new("f", DataType::Timestamp(TimeUnit::Nanosecond, None), true),
     ])
@@ -67,20 +71,116 @@ fn any_frame() -> impl Strategy<Value = String> {
     })
 }
 
+/// A value's JSON with white space anywhere, and its members in any order.
+fn spread(value: &Value, spaces: &mut impl FnMut() -> &'static str, turn: usize) -> String {
+    let mut text = spaces().to_owned();
+    match value {
+        Value::Array(elements) => {
+            let elements: Vec<_> = (elements.iter().map(|e| spread(e, spaces, turn))).collect();
+            let _ = write!(text, "[{}{}]", spaces(), elements.join(","));
+        }
+        Value::Object(members) => {
+            let mut members: Vec<_> = members
+                .iter()
+                .map(|(name, value)| {
+                    let value = spread(value, spaces, turn);
+                    format!("{}\"{name}\"{}:{value}", spaces(), spaces())
+                })
+                .collect();
+            let turn = turn % members.len().max(1);
+            members.rotate_left(turn);
+            let _ = write!(text, "{{{}{}}}", spaces(), members.join(","));
+        }
+        scalar => text.push_str(&scalar.to_string()),
+    }
+    text + spaces()
+}
+
+/// A frame that every column of [`all_kinds`] has a value for.
+fn whole_frame() -> impl Strategy<Value = Value> {
+    let item = (any::<f64>(), ".{0,20}", any::<i64>(), any::<[i32; 2]>()).prop_map(
+        |(number, text, integer, list)| {
+            json!({"a": if number.is_finite() { number } else { 0.5 }, "b": text, "c": integer, "d": list, "z": [null, true]})
+        },
+    );
+    let items = proptest::collection::vec(item.clone(), 0..4);
+    (items, item, any::<i32>(), any::<f32>(), any::<i64>()).prop_map(
+        |(items, item, decimal, float, time)| {
+            let float = if float.is_finite() { float } else { 1.5 };
+            json!({
+                "a": items, "b": item, "c": f64::from(decimal) / 8.0, "d": {"x": [decimal]}, "e": [float],
+                "f": time, "unused": {"deep": [[{"er": "\u{1}\\\""}], -1e-7, false]},
+            })
+        },
+    )
+}
+
+/// The columns of one frame, by the careful way.
+fn by_careful(frame: &str) -> Option<Vec<ArrayRef>> {
+    let mut columns: Vec<Column> = (all_kinds().fields().iter())
+        .map(|field| Column::json(field).unwrap())
+        .collect();
+    let mut rejects = Vec::new();
+    careful::frame(&mut columns, frame, &mut rejects).ok()?;
+    (rejects.is_empty()).then(|| columns.iter_mut().map(Column::finish).collect())
+}
+
+/// One object of columns, which learns what frames look like.
+struct Quick(Object);
+
+impl Quick {
+    fn new() -> Quick {
+        let fields = all_kinds();
+        let columns = fields.fields().iter().map(|f| Column::json(f).unwrap());
+        Quick(Object::new(columns.collect()))
+    }
+
+    fn take(&mut self, frame: &str) -> Option<Vec<ArrayRef>> {
+        let taken = quick::frame(&mut self.0, 0, frame.as_bytes());
+        if taken.is_none() {
+            self.0.truncate(0);
+        }
+        taken.map(|()| self.0.columns.iter_mut().map(Column::finish).collect())
+    }
+}
+
 proptest! {
     #[test]
-    fn what_the_quick_way_takes_the_careful_way_takes_alike(frame in any_frame()) {
-        let columns = || -> Vec<Column> {
-            all_kinds().fields().iter().map(|f| Column::json(f).unwrap()).collect()
-        };
-        let (mut by_quick, mut by_careful) = (columns(), columns());
-        if quick::frame(&mut by_quick, 0, &frame).is_ok() {
-            let mut rejects = Vec::new();
-            prop_assert_eq!(careful::frame(&mut by_careful, &frame, &mut rejects), Ok(()));
-            prop_assert_eq!(rejects, vec![]);
-            for (quick, careful) in by_quick.iter_mut().zip(&mut by_careful) {
-                prop_assert_eq!(&quick.finish(), &careful.finish());
+    fn what_the_quick_way_takes_the_careful_way_takes_alike(
+        frames in proptest::collection::vec(any_frame(), 1..6),
+        cut in any::<proptest::sample::Index>(),
+        byte in proptest::sample::select(b"\"\\{}[],: 0-.eE\n\x01nx9".to_vec()),
+    ) {
+        let mut quick = Quick::new();
+        for frame in &frames {
+            let at = cut.index(frame.len());
+            let mut hit = frame.clone().into_bytes();
+            hit[at] = byte;
+            let hit = String::from_utf8(hit).unwrap_or_default();
+            for text in [frame, &hit, &frame[..frame.floor_char_boundary(at)]] {
+                if let Some(columns) = quick.take(text) {
+                    prop_assert_eq!(Some(columns), by_careful(text), "{}", text);
+                }
             }
+        }
+    }
+
+    /// Whatever order and white space a feed writes its frames with: else it would be read slowly.
+    #[test]
+    fn the_quick_way_takes_whole_frames(
+        frames in proptest::collection::vec((whole_frame(), 0_usize..5, any::<u64>()), 1..5),
+    ) {
+        let mut quick = Quick::new();
+        for (frame, turn, mut seed) in frames {
+            // Most have none, as most feeds.
+            let mut spaces = || {
+                seed = seed.rotate_left(7).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                ["", "", "", " ", "\n  ", "\t"][(seed >> 60) as usize % 6]
+            };
+            let text = spread(&frame, &mut spaces, turn);
+            let columns = quick.take(&text);
+            prop_assert!(columns.is_some(), "{text}");
+            prop_assert_eq!(columns, by_careful(&text), "{}", text);
         }
     }
 

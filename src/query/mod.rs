@@ -21,6 +21,7 @@ mod plan;
 mod recover;
 mod refusal;
 mod session;
+mod shortcuts;
 mod sinks;
 mod split;
 mod static_table;

@@ -19,6 +19,7 @@ use datafusion::physical_expr::expressions::Column;
 
 use super::lookup::Lookup;
 use super::refusal::{Place, Refusal};
+use super::shortcuts::physical_expr;
 use super::trail::Trail;
 
 /// What became of the rows that a run of steps was given.
@@ -86,7 +87,7 @@ impl Steps {
                 let exprs = projection
                     .expr
                     .iter()
-                    .map(|e| state.create_physical_expr(e.clone(), projection.input.schema()))
+                    .map(|e| physical_expr(state, e, projection.input.schema()))
                     .collect::<Result<Vec<_>>>()?;
                 let plain = exprs.iter().map(|expr| {
                     let column = expr.downcast_ref::<Column>();
@@ -223,7 +224,7 @@ impl Steps {
             .flat_map(split_conjunction)
             .map(|conjunct| {
                 Ok(Condition {
-                    predicate: state.create_physical_expr(conjunct.clone(), input.schema())?,
+                    predicate: physical_expr(state, conjunct, input.schema())?,
                     needs_value: matches!(conjunct, Expr::IsNotNull(_)),
                 })
             })

@@ -3,10 +3,11 @@
 //!
 //! DataFusion's own for such a key begins with room for 512 of them, some 40 kB.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringViewArray};
-use datafusion::common::hash_utils::{RandomState, create_hashes};
+use datafusion::common::hash_utils::RandomState;
 use datafusion::common::{Result, not_impl_err};
 use datafusion::logical_expr::EmitTo;
 use datafusion::physical_plan::aggregates::group_values::GroupValues;
@@ -27,7 +28,6 @@ pub struct TextKeys {
     texts: Vec<Option<Box<str>>>,
     null: Option<usize>,
     random_state: RandomState,
-    scratch: Vec<u64>,
 }
 
 impl TextKeys {
@@ -39,7 +39,6 @@ impl TextKeys {
             texts: Vec::new(),
             null: None,
             random_state: RandomState::with_seed(SEED),
-            scratch: Vec::new(),
         }
     }
 
@@ -103,21 +102,23 @@ impl TextKeys {
 impl GroupValues for TextKeys {
     fn intern(&mut self, cols: &[ArrayRef], groups: &mut Vec<usize>) -> Result<()> {
         let texts = cols[0].as_string_view();
-        let mut hashes = std::mem::take(&mut self.scratch);
-        hashes.clear();
-        hashes.resize(texts.len(), 0);
-        create_hashes([&cols[0]], &self.random_state, &mut hashes)?;
         groups.clear();
-        groups.extend(
-            hashes
-                .iter()
-                .enumerate()
-                .map(|(row, &hash)| match texts.is_null(row) {
-                    true => self.null_group(),
-                    false => self.group(texts.value(row), hash),
-                }),
-        );
-        self.scratch = hashes;
+        // A decoder gives the texts of a frame that are the same one view.
+        let mut last: Option<(u128, usize)> = None;
+        groups.extend(texts.views().iter().enumerate().map(|(row, &view)| {
+            if texts.is_null(row) {
+                return self.null_group();
+            }
+            match last {
+                Some((same, group)) if same == view => group,
+                _ => {
+                    let text = texts.value(row);
+                    let group = self.group(text, self.random_state.hash_one(text));
+                    last = Some((view, group));
+                    group
+                }
+            }
+        }));
         Ok(())
     }
 

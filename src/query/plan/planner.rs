@@ -13,6 +13,7 @@ use super::tables::physical;
 use super::{JobPlan, Output, SourcePlan, StaticTables, frames_schema};
 use crate::query::pipeline::Pipeline;
 use crate::query::session::{fault, session};
+use crate::query::shortcuts::physical_expr;
 use crate::query::sinks::{self, SinkOptions};
 use crate::query::sql::{
     Connector, Diagnostic, Diagnostics, KafkaSourceOptions, SourceText, Span, SqlFile, Statement,
@@ -272,10 +273,7 @@ impl<'a> Planner<'a> {
             .collect();
         let frames = frames_schema(&decoded, &frame_columns);
         let schema = DFSchema::try_from_qualified_schema(name.as_str(), &frames)?;
-        let watermark = WatermarkPlan::new(
-            self.state.create_physical_expr(expr.clone(), &schema)?,
-            delay,
-        );
+        let watermark = WatermarkPlan::new(physical_expr(&self.state, &expr, &schema)?, delay);
         drop(used);
         // Run once over a frame without values: what cannot run at all is refused before anything starts.
         let columns = frames

@@ -6,6 +6,7 @@
 //! varied at a time; `aggregates` compares with DataFusion; `compaction` asks a month of candles before and after
 //! its files were compacted, without Kafka. Beside a tick's way: nothing else imports this room.
 
+mod aggregates;
 mod bare;
 mod cluster;
 mod compaction;
@@ -15,6 +16,7 @@ mod process;
 mod programs;
 mod report;
 mod rounds;
+mod scale;
 mod scratch;
 mod sql;
 mod stop;
@@ -49,9 +51,8 @@ fn measure(what: &BenchWhat) -> Result<(), BenchError> {
     match what {
         BenchWhat::Backlog(args) => rounds::measure(args, &stop()?),
         BenchWhat::Live(args) => live::measure(args, &stop()?),
-        BenchWhat::Scale(_) | BenchWhat::Aggregates(_) => {
-            Err(BenchError::Usage("not there yet".to_owned()))
-        }
+        BenchWhat::Scale(args) => scale::measure(args, &stop()?),
+        BenchWhat::Aggregates(args) => aggregates::measure(args, &stop()?),
         BenchWhat::Compaction(args) => compaction::measure(args, &stop()?),
         // They end with the process that started them.
         BenchWhat::BareConsumer(args) => bare::run(args),

@@ -356,7 +356,7 @@ pub enum BenchAxis {
     Threads,
     /// 1 to 500
     OpenWindows,
-    /// 1 to 500, with 1,000 symbols: what an open window and symbol costs
+    /// What an open window and symbol costs, with 1 to 500 windows of 1,000 symbols
     Memory,
     /// 1 to 50
     TicksPerFrame,

@@ -11,6 +11,8 @@ use crate::support::shipped::{Ended, Run, STOCKPULSE};
 
 /// The topic of 1,000 ticks where `scale` varies nothing of it.
 const SCALE_TOPIC: &str = "stockpulse-bench-1000t-5f-50s-4p-lz4";
+/// The one of its axis `memory`.
+const MEMORY_TOPIC: &str = "stockpulse-bench-1000t-1f-1000s-4p-lz4";
 
 /// A broker with these topics, empty: the embedded one makes none when it is asked to.
 fn broker(topics: &[&str]) -> EmbeddedBroker {
@@ -81,13 +83,14 @@ fn a_live_job_is_watched_and_killed() {
 
 #[test]
 fn scale_varies_one_thing_at_a_time() {
-    let broker = broker(&[SCALE_TOPIC]);
-    let line = "--ticks 1000 --rounds 1 --axis threads,inserts --axis open-windows";
+    let broker = broker(&[SCALE_TOPIC, MEMORY_TOPIC]);
+    let line = "--ticks 1000 --rounds 1 --axis threads,inserts --axis open-windows,memory";
     let report = report(&format!("scale --broker {} {line}", broker.address()));
     let rows = report["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 4 + 4 + 5);
     assert_eq!(rows[5]["axis"], "inserts");
     assert_eq!(rows[5]["value"], "2");
+    assert_eq!(report["open"].as_array().unwrap().len(), 4);
     assert!(rows.iter().all(|row| row["candles"].as_u64() > Some(0)));
 }
 

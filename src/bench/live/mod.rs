@@ -10,7 +10,7 @@
 mod closings;
 mod generator;
 mod report;
-mod running;
+pub(super) mod running;
 mod watch;
 
 use std::path::Path;

@@ -19,19 +19,25 @@ const LAST_LINES: usize = 10;
 /// Longest wait for anything that a job is to do.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often is looked while something is waited for.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(2);
+pub(in crate::bench) const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// The process and what it has said.
-pub(super) struct LiveJob {
-    pub(super) process: Running,
-    pub(super) spawned: Instant,
+pub(in crate::bench) struct LiveJob {
+    pub(in crate::bench) process: Running,
+    pub(in crate::bench) spawned: Instant,
     lines: Receiver<(Instant, String)>,
     last: VecDeque<String>,
     reads_since: Option<Instant>,
+    /// What is waited for, and whether it was said.
+    awaited: Option<String>,
+    has_said: bool,
 }
 
 impl LiveJob {
-    pub(super) fn start(programs: &Programs, job: &Job<'_>) -> Result<LiveJob, BenchError> {
+    pub(in crate::bench) fn start(
+        programs: &Programs,
+        job: &Job<'_>,
+    ) -> Result<LiveJob, BenchError> {
         let mut command = programs.ingest(job);
         command
             .env("STOCKPULSE_LOG", "info")
@@ -49,16 +55,20 @@ impl LiveJob {
             lines,
             last: VecDeque::new(),
             reads_since: None,
+            awaited: None,
+            has_said: false,
         })
     }
 
     /// Takes what it has said; an error if it has ended.
-    pub(super) fn look(&mut self) -> Result<(), BenchError> {
+    pub(in crate::bench) fn look(&mut self) -> Result<(), BenchError> {
         let ended = self.process.ended();
         while let Ok((at, line)) = self.lines.try_recv() {
             if self.reads_since.is_none() && line.contains(READING_BEGINS) {
                 self.reads_since = Some(at);
             }
+            let awaited = self.awaited.as_ref();
+            self.has_said |= awaited.is_some_and(|awaited| line.contains(awaited));
             self.last.push_back(line);
             if self.last.len() > LAST_LINES {
                 self.last.pop_front();
@@ -75,7 +85,7 @@ impl LiveJob {
     }
 
     /// Looks at it again and again until `done` has something.
-    pub(super) fn until<T>(
+    pub(in crate::bench) fn until<T>(
         &mut self,
         what: &str,
         stop: &Stop,
@@ -96,8 +106,19 @@ impl LiveJob {
         }
     }
 
+    /// Waits for a line with this in it; lines that came before are not looked through.
+    pub(in crate::bench) fn until_said(
+        &mut self,
+        text: &str,
+        stop: &Stop,
+    ) -> Result<(), BenchError> {
+        self.awaited = Some(text.to_owned());
+        self.has_said = false;
+        self.until(text, stop, |job| Ok(job.has_said.then_some(())))
+    }
+
     /// Waits until it reads: how long that took since it was spawned.
-    pub(super) fn first_poll(&mut self, stop: &Stop) -> Result<Duration, BenchError> {
+    pub(in crate::bench) fn first_poll(&mut self, stop: &Stop) -> Result<Duration, BenchError> {
         let at = self.until("the job's first poll", stop, |job| Ok(job.reads_since))?;
         Ok(at - self.spawned)
     }

@@ -3,6 +3,7 @@
 //! A row is the job over a topic of its own beside the bare consumer, as in a backlog. The topics are small, so that
 //! the whole takes minutes: of a second's run about a tenth is the start of the process, the same in every row.
 
+mod memory;
 mod report;
 mod settings;
 
@@ -16,7 +17,7 @@ use super::rounds::Rounds;
 use super::scratch::Scratch;
 use super::stop::Stop;
 use super::topic::Topic;
-use crate::config::bench::{JobArgs, ScaleArgs};
+use crate::config::bench::{BenchAxis, JobArgs, ScaleArgs};
 
 /// What the settings need of the number of ticks: every number of ticks in a message divides it.
 const TICKS_MULTIPLE: u64 = 100;
@@ -51,11 +52,16 @@ pub(super) fn measure(args: &ScaleArgs, stop: &Stop) -> Result<(), BenchError> {
             args, setting, topic, &programs, &scratch, stop,
         )?);
     }
+    let open = match args.axis.is_empty() || args.axis.contains(&BenchAxis::Memory) {
+        true => memory::measure(args, &programs, &cluster, &scratch, stop)?,
+        false => Vec::new(),
+    };
     let report = Report {
         ticks: args.ticks,
         rounds: args.rounds,
         cores: cores(),
         rows,
+        open,
     };
     match args.output.json {
         true => println!("{}", report.json()),

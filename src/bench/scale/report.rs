@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::memory::Open;
 use super::settings::Setting;
 use crate::bench::report::{Round, Spread, cpu_ratio, grouped, wall_ratio};
 use crate::bench::rounds::Measured;
-use crate::config::bench::BenchAxis;
 
 /// From one row of an axis to the next, ticks a core and second that change by more than this factor are a cliff.
 const CLIFF: f64 = 2.0;
@@ -19,6 +19,7 @@ pub(super) struct Report {
     pub(super) rounds: u32,
     pub(super) cores: usize,
     pub(super) rows: Vec<Row>,
+    pub(super) open: Vec<Open>,
 }
 
 /// One setting.
@@ -33,10 +34,6 @@ pub(super) struct Row {
     cpu_ratio_to_bare: Option<Spread>,
     peak_rss_bytes: Option<Spread>,
     peak_anon_bytes: Option<Spread>,
-    /// Windows and symbols that were open at once, where many are.
-    open_cells: Option<f64>,
-    #[serde(skip)]
-    is_memory: bool,
 }
 
 impl Row {
@@ -56,10 +53,6 @@ impl Row {
             cpu_ratio_to_bare: cpu_ratio(rounds),
             peak_rss_bytes: of(|round| round.ingest.peak_rss_bytes.map(|bytes| bytes as f64)),
             peak_anon_bytes: of(|round| round.ingest.peak_anon_bytes.map(|bytes| bytes as f64)),
-            open_cells: setting
-                .open
-                .map(|(open, of)| measured.candles as f64 * open as f64 / of as f64),
-            is_memory: setting.axis == BenchAxis::Memory,
         }
     }
 }
@@ -72,6 +65,7 @@ impl Report {
             "rounds": self.rounds,
             "cores": self.cores,
             "rows": self.rows,
+            "open": self.open,
             "bytes_per_open_window_and_symbol": self.bytes_per_cell(),
             "cliffs": self.cliffs(),
         });
@@ -83,11 +77,11 @@ impl Report {
         (median > 0.0).then(|| self.ticks as f64 / median)
     }
 
-    /// How peak memory of the process's own grows with windows and symbols that are open.
+    /// How memory of the process's own grows with windows and symbols that are open.
     fn bytes_per_cell(&self) -> Option<f64> {
-        let rows = self.rows.iter().filter(|row| row.is_memory);
-        let points = rows.map(|row| Some((row.open_cells?, row.peak_anon_bytes?.median)));
-        slope(&points.collect::<Option<Vec<_>>>()?)
+        let points = self.open.iter();
+        let points = points.map(|open| (open.cells, open.anon_bytes as f64));
+        slope(&points.collect::<Vec<_>>())
     }
 
     fn cliffs(&self) -> Vec<String> {
@@ -135,12 +129,23 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{} ticks a topic, {} rounds, {} cores; medians, and least to most of the ratio; unless it is varied: \
-             50 symbols, 4 partitions,\n5 ticks a message, lz4, local[*], sql/ohlc.sql (where windows are open: 20 s \
-             wide, of 1,000 symbols for memory)\n",
+             50 symbols, 4 partitions,\n5 ticks a message, lz4, local[*], sql/ohlc.sql (where windows are open: 20 s wide)\n",
             grouped(self.ticks),
             self.rounds,
             self.cores
         )?;
+        if !self.rows.is_empty() {
+            self.write_rows(f)?;
+        }
+        if let Some(bytes) = self.bytes_per_cell() {
+            self.write_open(f, bytes)?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn write_rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
             "| varied | to | candles | M ticks/s | CPU s | M ticks/s a core | wall ÷ bare consumer | CPU ÷ bare | peak MB | of it its own |"
@@ -174,9 +179,6 @@ impl fmt::Display for Report {
                 median(row.peak_anon_bytes, 1e6, 0),
             )?;
         }
-        if let Some(bytes) = self.bytes_per_cell() {
-            writeln!(f, "\nan open window and symbol costs {bytes:.0} bytes")?;
-        }
         match self.cliffs().as_slice() {
             [] => writeln!(
                 f,
@@ -188,6 +190,25 @@ impl fmt::Display for Report {
                 cliffs.join("\n- ")
             ),
         }
+    }
+
+    fn write_open(&self, f: &mut fmt::Formatter<'_>, bytes: f64) -> fmt::Result {
+        writeln!(
+            f,
+            "\n| open windows | symbols | of both, with ticks | MB its own | MB |\n|---|---|---|---|---|"
+        )?;
+        for open in &self.open {
+            writeln!(
+                f,
+                "| {} | {} | {} | {:.1} | {:.1} |",
+                open.windows,
+                grouped(u64::from(open.symbols)),
+                grouped(open.cells.round() as u64),
+                open.anon_bytes as f64 / 1e6,
+                open.rss_bytes as f64 / 1e6
+            )?;
+        }
+        writeln!(f, "\nan open window and symbol costs {bytes:.0} bytes")
     }
 }
 
@@ -203,7 +224,7 @@ mod tests {
         assert_eq!(slope(&[]), None);
     }
 
-    fn row(axis: &str, value: &str, cpu_s: f64, cells: Option<f64>) -> Row {
+    fn row(axis: &str, value: &str, cpu_s: f64) -> Row {
         let spread = |value: f64| Spread::of(vec![value, value * 2.0, value * 0.5]);
         Row {
             axis: axis.to_owned(),
@@ -214,9 +235,7 @@ mod tests {
             wall_ratio_to_bare: spread(1.5),
             cpu_ratio_to_bare: spread(2.0),
             peak_rss_bytes: spread(90e6),
-            peak_anon_bytes: Spread::of(vec![20e6 + cells.unwrap_or(0.0) * 100.0]),
-            open_cells: cells,
-            is_memory: cells.is_some(),
+            peak_anon_bytes: spread(20e6),
         }
     }
 
@@ -227,29 +246,39 @@ mod tests {
             rounds: 3,
             cores: 2,
             rows: vec![
-                row("symbols", "1", 0.5, None),
-                row("symbols", "50", 0.9, None),
-                row("symbols", "1000", 2.0, None),
-                row("memory", "1", 0.5, Some(1_000.0)),
-                row("memory", "500", 0.6, Some(500_000.0)),
+                row("symbols", "1", 0.5),
+                row("symbols", "50", 0.9),
+                row("symbols", "1000", 2.0),
             ],
+            open: [(1, 1_000.0), (500, 500_000.0)]
+                .map(|(windows, cells)| Open {
+                    windows,
+                    symbols: 1_000,
+                    cells,
+                    anon_bytes: 20_000_000 + cells as u64 * 100,
+                    rss_bytes: 100_000_000,
+                })
+                .into(),
         };
         expect![[r#"
             2,000,000 ticks a topic, 3 rounds, 2 cores; medians, and least to most of the ratio; unless it is varied: 50 symbols, 4 partitions,
-            5 ticks a message, lz4, local[*], sql/ohlc.sql (where windows are open: 20 s wide, of 1,000 symbols for memory)
+            5 ticks a message, lz4, local[*], sql/ohlc.sql (where windows are open: 20 s wide)
 
             | varied | to | candles | M ticks/s | CPU s | M ticks/s a core | wall ÷ bare consumer | CPU ÷ bare | peak MB | of it its own |
             |---|---|---|---|---|---|---|---|---|---|
             | symbols | 1 | 18,000 | 8.00 | 0.50 | 4.00 | 1.50 (0.75 to 3.00) | 2.00 | 90 | 20 |
             | symbols | 50 | 18,000 | 4.44 | 0.90 | 2.22 | 1.50 (0.75 to 3.00) | 2.00 | 90 | 20 |
             | symbols | 1000 | 18,000 | 2.00 | 2.00 | 1.00 | 1.50 (0.75 to 3.00) | 2.00 | 90 | 20 |
-            | memory | 1 | 18,000 | 8.00 | 0.50 | 4.00 | 1.50 (0.75 to 3.00) | 2.00 | 90 | 20 |
-            | memory | 500 | 18,000 | 6.67 | 0.60 | 3.33 | 1.50 (0.75 to 3.00) | 2.00 | 90 | 70 |
-
-            an open window and symbol costs 100 bytes
 
             more than 2 times from row to row:
             - symbols 50 to 1000: 2.22 to 1.00 M ticks/s a core, 18,000 to 18,000 candles
+
+            | open windows | symbols | of both, with ticks | MB its own | MB |
+            |---|---|---|---|---|
+            | 1 | 1,000 | 1,000 | 20.1 | 100.0 |
+            | 500 | 1,000 | 500,000 | 70.0 | 100.0 |
+
+            an open window and symbol costs 100 bytes
         "#]]
         .assert_eq(&report.to_string());
         let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();

@@ -1,7 +1,6 @@
 //! What is varied, and what stays as it is meanwhile. Pure.
 
 use crate::bench::sql::{OHLC, with_inserts, with_windows};
-use crate::bench::ticks::SPAN_MS;
 use crate::bench::topic::Content;
 use crate::config::bench::{BenchAxis, BenchCompression};
 
@@ -18,8 +17,6 @@ pub(super) struct Setting {
     pub(super) content: Content,
     pub(super) master: String,
     pub(super) sql: String,
-    /// Windows that are open at once, of how many that there are.
-    pub(super) open: Option<(u64, u64)>,
 }
 
 impl Setting {
@@ -56,22 +53,19 @@ fn along(axis: BenchAxis, ticks: u64) -> Vec<Setting> {
         content: base(ticks),
         master: "local[*]".to_owned(),
         sql: OHLC.to_owned(),
-        open: None,
     };
     let with = |value: u32, change: fn(&mut Content, u32)| {
         let mut setting = plain(value.to_string());
         change(&mut setting.content, value);
         setting
     };
-    let open = |windows: u64, symbols: u32| {
+    let open = |windows: u64| {
         let delay_s = ((windows - 1) * NARROW_S).max(LEAST_DELAY_S);
         let mut setting = plain(windows.to_string());
-        setting.content.symbols = symbols;
         setting.sql = with_windows(
             &format!("{NARROW_S} seconds"),
             &format!("{delay_s} seconds"),
         );
-        setting.open = Some((windows, SPAN_MS / (NARROW_S * 1_000)));
         setting
     };
     match axis {
@@ -87,12 +81,9 @@ fn along(axis: BenchAxis, ticks: u64) -> Vec<Setting> {
                 ..plain(threads.to_string())
             })
             .into(),
-        BenchAxis::OpenWindows => [1, 10, 100, 250, 500]
-            .map(|windows| open(windows, 50))
-            .into(),
-        BenchAxis::Memory => [1, 100, 250, 500]
-            .map(|windows| open(windows, 1_000))
-            .into(),
+        BenchAxis::OpenWindows => [1, 10, 100, 250, 500].map(open).into(),
+        // Not beside the bare consumer: see `memory`.
+        BenchAxis::Memory => Vec::new(),
         BenchAxis::TicksPerFrame => [1, 2, 5, 20, 50]
             .map(|value| with(value, |content, value| content.ticks_per_frame = value))
             .into(),
@@ -151,10 +142,6 @@ mod tests {
             open windows 100: 5f-50s-4p-lz4 local[*] 1 INTERVAL '1980 seconds'
             open windows 250: 5f-50s-4p-lz4 local[*] 1 INTERVAL '4980 seconds'
             open windows 500: 5f-50s-4p-lz4 local[*] 1 INTERVAL '9980 seconds'
-            memory 1: 5f-1000s-4p-lz4 local[*] 1 INTERVAL '2 seconds'
-            memory 100: 5f-1000s-4p-lz4 local[*] 1 INTERVAL '1980 seconds'
-            memory 250: 5f-1000s-4p-lz4 local[*] 1 INTERVAL '4980 seconds'
-            memory 500: 5f-1000s-4p-lz4 local[*] 1 INTERVAL '9980 seconds'
             ticks per frame 1: 1f-50s-4p-lz4 local[*] 1 INTERVAL '1 minute'
             ticks per frame 2: 2f-50s-4p-lz4 local[*] 1 INTERVAL '1 minute'
             ticks per frame 5: 5f-50s-4p-lz4 local[*] 1 INTERVAL '1 minute'

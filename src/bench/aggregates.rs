@@ -28,8 +28,8 @@ const USUAL: [&str; 5] = [
     "approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY price)",
     "count(DISTINCT price)",
 ];
-/// Less CPU time than this cannot be told from none, seconds: two of the clock's hundredths, and some.
-const LEAST_CPU_S: f64 = 0.03;
+/// Less CPU time than this cannot be told from none, seconds: as much as runs of the same differ by.
+const LEAST_CPU_S: f64 = 0.05;
 
 /// What was measured.
 #[derive(Debug, Serialize)]
@@ -196,7 +196,7 @@ fn cpu_s(cost: Cost) -> Result<f64, BenchError> {
 
 fn ratio(job: Option<Spread>, query: Option<Spread>) -> Option<f64> {
     let query = query.filter(|query| query.median >= LEAST_CPU_S)?;
-    Some(job?.median / query.median)
+    Some(job?.median.max(0.0) / query.median)
 }
 
 impl fmt::Display for Report {

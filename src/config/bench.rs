@@ -352,7 +352,7 @@ pub enum BenchAxis {
     Symbols,
     /// 1 to 64
     Partitions,
-    /// --master local[1] to local[4]
+    /// 1 to 4, as --master gives them to the job
     Threads,
     /// 1 to 500
     OpenWindows,

@@ -2,6 +2,7 @@
 //! No figure is looked at: a busy machine has its own.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use stockpulse::broker::EmbeddedBroker;
@@ -32,20 +33,23 @@ fn bench(folder: &TempDir, line: &str) -> Run {
         .arguments(&["--work-dir", &work_dir])
 }
 
-/// Runs it to a good end: the report, which is the last that it says. It leaves no file.
+/// Runs it to a good end: the report, which alone is on standard output. It leaves no file.
 fn report(line: &str) -> Value {
     let folder = tempfile::tempdir().unwrap();
-    let Ended { code, said } = bench(&folder, line).arguments(&["--json"]).end();
-    assert_eq!(code, Some(0), "{said}");
+    let output = Command::new(STOCKPULSE)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_clear()
+        .arg("bench")
+        .args(line.split_whitespace())
+        .args(["--json", "--work-dir"])
+        .arg(folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
     assert_eq!(folder.path().read_dir().unwrap().count(), 0, "{said}");
-    let start = said.find("\n{").map_or(0, |at| at + 1);
-    let end = said.rfind("\n}").unwrap() + 2;
-    // Both outputs are read together: lines of standard error may stand among those of the report.
-    let json: String = said[start..end]
-        .lines()
-        .filter(|line| !line.starts_with(|first: char| first.is_alphanumeric()))
-        .collect();
-    serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}:\n{said}"))
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub(super) fn measure(args: &ScaleArgs, stop: &Stop) -> Result<(), BenchError> {
     let scratch = Scratch::new(args.output.work_dir.as_deref(), false)?;
     let usual = base(args.ticks);
     let ready = |content| Topic::ready(&cluster, content, None, false, stop);
-    let usual_topic = ready(&usual)?;
+    let mut usual_topic = None;
     let settings = settings(args.ticks, &args.axis);
     let mut rows = Vec::new();
     for (at, setting) in settings.iter().enumerate() {
@@ -43,14 +43,17 @@ pub(super) fn measure(args: &ScaleArgs, stop: &Stop) -> Result<(), BenchError> {
             setting.axis_name(),
             setting.value
         );
-        let other = match setting.content.name() == usual.name() {
-            true => None,
-            false => Some(ready(&setting.content)?),
+        let other;
+        let topic = match (setting.content.name() == usual.name(), &mut usual_topic) {
+            (false, _) => {
+                other = ready(&setting.content)?;
+                &other
+            }
+            (true, Some(topic)) => topic,
+            (true, none) => none.insert(ready(&usual)?),
         };
-        let topic = other.as_ref().unwrap_or(&usual_topic);
-        rows.push(measure_row(
-            args, setting, topic, &programs, &scratch, stop,
-        )?);
+        let row = measure_row(args, setting, topic, &programs, &scratch, stop)?;
+        rows.push(row);
     }
     let open = match args.axis.is_empty() || args.axis.contains(&BenchAxis::Memory) {
         true => memory::measure(args, &programs, &cluster, &scratch, stop)?,

@@ -138,6 +138,9 @@ impl fmt::Display for Report {
             self.write_rows(f)?;
         }
         if let Some(bytes) = self.bytes_per_cell() {
+            if !self.rows.is_empty() {
+                writeln!(f)?;
+            }
             self.write_open(f, bytes)?;
         }
         Ok(())
@@ -195,7 +198,7 @@ impl Report {
     fn write_open(&self, f: &mut fmt::Formatter<'_>, bytes: f64) -> fmt::Result {
         writeln!(
             f,
-            "\n| open windows | symbols | of both, with ticks | MB its own | MB |\n|---|---|---|---|---|"
+            "| open windows | symbols | of both, with ticks | MB its own | MB |\n|---|---|---|---|---|"
         )?;
         for open in &self.open {
             writeln!(

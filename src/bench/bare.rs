@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 
+use super::cluster::Cluster;
 use super::error::BenchError;
-use super::topic::{bounds, client_config};
-use crate::config::bench::BenchArgs;
+use crate::config::bench::BareArgs;
 
 /// With nothing read for so long, the topic is given up.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,34 +28,33 @@ pub(super) struct Counted {
 }
 
 /// Reads the topic from its first to its present end, and prints what was there as JSON.
-pub(super) fn run(args: &BenchArgs) -> Result<(), BenchError> {
-    let counted = count(args)?;
+pub(super) fn run(args: &BareArgs) -> Result<(), BenchError> {
+    let counted = count(&Cluster::new(&args.kafka)?, &args.topic)?;
     let line = serde_json::to_string(&counted).expect("two numbers are always JSON");
     println!("{line}");
     Ok(())
 }
 
 /// Reads the topic from its first to its present end.
-pub(super) fn count(args: &BenchArgs) -> Result<Counted, BenchError> {
-    let failed = |error: KafkaError| BenchError::kafka("reading the topic", &args.broker, &error);
-    let topic = args.topic_name();
-    let mut config = client_config(args)?;
+pub(super) fn count(cluster: &Cluster, topic: &str) -> Result<Counted, BenchError> {
+    let failed = cluster.failed("reading the topic");
+    let mut config = cluster.config();
     config
         .set("group.id", "stockpulse-bench")
         .set("enable.auto.commit", "false")
         .set("fetch.queue.backoff.ms", FETCH_BACKOFF_MS);
-    let consumer: BaseConsumer = config.create().map_err(failed)?;
+    let consumer: BaseConsumer = config.create().map_err(&failed)?;
     let mut ends = BTreeMap::new();
     let mut start = TopicPartitionList::new();
-    for (partition, low, high) in bounds(&config, &args.broker, &topic)? {
+    for (partition, low, high) in cluster.bounds(topic)? {
         start
-            .add_partition_offset(&topic, partition, Offset::Offset(low))
-            .map_err(failed)?;
+            .add_partition_offset(topic, partition, Offset::Offset(low))
+            .map_err(&failed)?;
         if low < high {
             ends.insert(partition, high);
         }
     }
-    consumer.assign(&start).map_err(failed)?;
+    consumer.assign(&start).map_err(&failed)?;
     let mut counted = Counted {
         messages: 0,
         bytes: 0,
@@ -65,13 +63,13 @@ pub(super) fn count(args: &BenchArgs) -> Result<Counted, BenchError> {
     while !ends.is_empty() {
         let Some(message) = consumer.poll(Duration::from_millis(100)) else {
             if quiet_since.get_or_insert_with(Instant::now).elapsed() > STALL_TIMEOUT {
-                let text = format!("topic {topic} at {} has stopped coming", args.broker);
+                let text = format!("topic {topic} at {} has stopped coming", cluster.broker);
                 return Err(BenchError::Failed(text));
             }
             continue;
         };
         quiet_since = None;
-        let message = message.map_err(failed)?;
+        let message = message.map_err(&failed)?;
         counted.messages += 1;
         counted.bytes += (message.key_len() + message.payload_len()) as u64;
         let partition = message.partition();

@@ -14,10 +14,11 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 
 use super::error::BenchError;
-use super::report::{Spread, grouped, shown};
-use super::rounds::Scratch;
+use super::report::{Spread, cores, grouped, shown};
+use super::scratch::Scratch;
+use super::stop::Stop;
 use crate::candles::{CandlesError, Session};
-use crate::config::bench::BenchArgs;
+use crate::config::bench::CompactionArgs;
 use crate::disk::Disk;
 use crate::model::{Epoch, NANOS_PER_SECOND, Watermark, Window};
 use crate::sink::compact::{Compactor, Exchanged, NotCompacted, Terms};
@@ -76,25 +77,25 @@ struct Report {
 }
 
 /// Measures it, and reports.
-pub(super) fn measure(args: &BenchArgs) -> Result<(), BenchError> {
-    let scratch = Scratch::new(args)?;
+pub(super) fn measure(args: &CompactionArgs, stop: &Stop) -> Result<(), BenchError> {
+    let scratch = Scratch::new(args.output.work_dir.as_deref(), args.keep)?;
     let month = Month::of(args);
-    let mut sink = ParquetSink::open(month.options(&scratch.round()?), month.schema())?;
+    let mut sink = ParquetSink::open(month.options(&scratch.folder("round")?), month.schema())?;
     let compactor = sink.compactor();
     let runtime = Runtime::new().map_err(|e| BenchError::Failed(format!("no runtime: {e}")))?;
     let since = Instant::now();
-    month.write(&mut sink)?;
+    month.write(&mut sink, stop)?;
     let written = since.elapsed();
     eprintln!(
         "{} files written in {:.0} s",
         grouped(month.minutes as u64),
         written.as_secs_f64()
     );
-    let before = look(args, &month, compactor.dir(), &runtime)?;
+    let before = look(args, &month, compactor.dir(), &runtime, stop)?;
     let since = Instant::now();
-    let folders = compact(&compactor)?;
+    let folders = compact(&compactor, stop)?;
     let compaction_s = since.elapsed().as_secs_f64();
-    let after = look(args, &month, compactor.dir(), &runtime)?;
+    let after = look(args, &month, compactor.dir(), &runtime, stop)?;
     if before.rows != after.rows {
         let (before, after) = (&before.rows, &after.rows);
         let text = format!("the queries gave {before:?} rows before and {after:?} after");
@@ -105,14 +106,14 @@ pub(super) fn measure(args: &BenchArgs) -> Result<(), BenchError> {
         days: args.days,
         symbols: args.symbols,
         rounds: args.rounds,
-        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        cores: cores(),
         steps: steps(),
         before,
         after,
         compaction_s,
         folders,
     };
-    match args.json {
+    match args.output.json {
         true => println!(
             "{}",
             serde_json::to_string_pretty(&report).expect("numbers and names are always JSON")
@@ -134,7 +135,7 @@ struct Month {
 }
 
 impl Month {
-    fn of(args: &BenchArgs) -> Month {
+    fn of(args: &CompactionArgs) -> Month {
         let symbols = 0..args.symbols;
         Month {
             minutes: i64::from(args.days) * MINUTES_PER_DAY,
@@ -179,7 +180,7 @@ impl Month {
     }
 
     /// Writes them as the job does, a commit a minute.
-    fn write(&self, sink: &mut ParquetSink) -> Result<(), BenchError> {
+    fn write(&self, sink: &mut ParquetSink, stop: &Stop) -> Result<(), BenchError> {
         let mut market = Market {
             random: 0x5EED,
             cents: (0..)
@@ -188,6 +189,7 @@ impl Month {
                 .collect(),
         };
         for minute in 0..self.minutes {
+            stop.check()?;
             let start = FIRST + minute * MINUTE;
             let window = Window {
                 start,
@@ -257,7 +259,7 @@ impl Market {
 }
 
 /// Compacts all there is, as if all of it was long ago: the number of folders.
-fn compact(compactor: &Compactor) -> Result<usize, BenchError> {
+fn compact(compactor: &Compactor, stop: &Stop) -> Result<usize, BenchError> {
     let terms = Terms {
         now: i64::MAX,
         grace: Duration::ZERO,
@@ -267,6 +269,7 @@ fn compact(compactor: &Compactor) -> Result<usize, BenchError> {
     let folders = compactor.folders(&terms)?;
     let number = folders.len();
     for folder in folders {
+        stop.check()?;
         let prepared = compactor.prepare(folder, &|| false)?;
         match compactor.exchange(&prepared, &terms.named)? {
             Exchanged::Done { .. } => compactor.clear()?,
@@ -285,10 +288,11 @@ fn compact(compactor: &Compactor) -> Result<usize, BenchError> {
 
 /// Asks everything of a fresh session, in every round. A first round is not counted: it warms the page cache.
 fn look(
-    args: &BenchArgs,
+    args: &CompactionArgs,
     month: &Month,
     table: &Path,
     runtime: &Runtime,
+    stop: &Stop,
 ) -> Result<Layout, BenchError> {
     let (mut files, mut bytes) = (0, 0);
     for folder in entries(table)? {
@@ -305,6 +309,7 @@ fn look(
         let mut times = vec![since.elapsed()];
         rows.clear();
         for (_, statement) in QUERIES {
+            stop.check()?;
             let since = Instant::now();
             rows.push(runtime.block_on(session.rows(&statement(symbol, &day)))?);
             times.push(since.elapsed());
@@ -383,16 +388,21 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::config::bench::BenchWhat;
     use crate::config::stockpulse::{StockpulseArgs, StockpulseCommand};
 
     #[test]
     fn an_hour_of_two_symbols_is_asked_before_and_after() {
         let folder = tempfile::tempdir().unwrap();
-        let line = "stockpulse bench --compaction --days 2 --symbols 2 --rounds 1";
+        let line = "stockpulse bench compaction --days 2 --symbols 2 --rounds 1";
         let args = StockpulseArgs::try_parse_from(line.split(' ')).unwrap();
         let StockpulseCommand::Bench(args) = args.command else {
             panic!("not a bench");
         };
+        let BenchWhat::Compaction(args) = args.what() else {
+            panic!("not a compaction");
+        };
+        let stop = Stop::default();
         let month = Month {
             minutes: 60,
             ..Month::of(&args)
@@ -400,11 +410,11 @@ mod tests {
         assert_eq!(month.last_day(), "2026-07-01");
         let mut sink = ParquetSink::open(month.options(folder.path()), month.schema()).unwrap();
         let compactor = sink.compactor();
-        month.write(&mut sink).unwrap();
+        month.write(&mut sink, &stop).unwrap();
         let runtime = Runtime::new().unwrap();
-        let before = look(&args, &month, compactor.dir(), &runtime).unwrap();
-        assert_eq!(compact(&compactor).unwrap(), 1);
-        let after = look(&args, &month, compactor.dir(), &runtime).unwrap();
+        let before = look(&args, &month, compactor.dir(), &runtime, &stop).unwrap();
+        assert_eq!(compact(&compactor, &stop).unwrap(), 1);
+        let after = look(&args, &month, compactor.dir(), &runtime, &stop).unwrap();
         assert_eq!((before.files, after.files), (60, 1));
         assert_eq!(before.rows, [60, 120, 60, 2]);
         assert_eq!(after.rows, before.rows);

@@ -1,5 +1,8 @@
 //! Why a bench ended early.
 
+use std::fmt::Display;
+use std::path::Path;
+
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::model::Exit;
@@ -13,6 +16,9 @@ pub(super) enum BenchError {
     /// No broker answers.
     #[error("{0}")]
     Unreachable(String),
+    /// A signal said so.
+    #[error("stopped by a signal; what was measured until then is not reported")]
+    Stopped,
     /// Anything else.
     #[error("{0}")]
     Failed(String),
@@ -35,11 +41,16 @@ impl BenchError {
         }
     }
 
+    /// Says what was to be done with a file or folder.
+    pub(super) fn file(doing: &str, path: &Path, error: impl Display) -> BenchError {
+        BenchError::Failed(format!("{doing} {}: {error}", path.display()))
+    }
+
     pub(super) fn exit(&self) -> Exit {
         match self {
             BenchError::Usage(_) => Exit::Usage,
             BenchError::Unreachable(_) => Exit::KafkaUnreachable,
-            BenchError::Failed(_) => Exit::Failed,
+            BenchError::Stopped | BenchError::Failed(_) => Exit::Failed,
         }
     }
 }

@@ -1,14 +1,13 @@
-//! What was measured, for a person and for a program.
+//! What a backlog came to, for a person and for a program; and the spread of some rounds, for all reports.
 
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::json;
 
-use super::bare::Counted;
 use super::process::Cost;
-use super::topic::Topic;
-use crate::config::bench::BenchArgs;
+use super::rounds::Measured;
+use super::topic::{Content, Topic};
 
 /// One round.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -27,16 +26,16 @@ pub(super) struct Report {
     compression: &'static str,
     master: String,
     cores: usize,
-    pub(super) candles: u64,
-    pub(super) rounds: Vec<Round>,
+    candles: u64,
+    rounds: Vec<Round>,
 }
 
 /// Median, least and most of some rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
+    pub(super) median: f64,
+    pub(super) min: f64,
+    pub(super) max: f64,
 }
 
 /// What the rounds of one program come to.
@@ -51,18 +50,23 @@ struct Summary {
 }
 
 impl Report {
-    pub(super) fn new(args: &BenchArgs, topic: &Topic, counted: Counted) -> Report {
+    pub(super) fn new(
+        content: &Content,
+        topic: &Topic,
+        master: &str,
+        measured: Measured,
+    ) -> Report {
         Report {
-            ticks: args.ticks,
+            ticks: content.ticks,
             frames: topic.frames,
-            bytes: counted.bytes,
-            partitions: args.partitions,
-            symbols: args.symbols,
-            compression: args.compression.name(),
-            master: args.master.clone(),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-            candles: 0,
-            rounds: Vec::new(),
+            bytes: measured.counted.bytes,
+            partitions: content.partitions,
+            symbols: content.symbols,
+            compression: content.compression.name(),
+            master: master.to_owned(),
+            cores: cores(),
+            candles: measured.candles,
+            rounds: measured.rounds,
         }
     }
 
@@ -80,7 +84,8 @@ impl Report {
             "candles": self.candles,
             "bare": self.summary(|round| round.bare),
             "ingest": self.summary(|round| round.ingest),
-            "wall_ratio_to_bare": self.wall_ratio(),
+            "wall_ratio_to_bare": wall_ratio(&self.rounds),
+            "cpu_ratio_to_bare": cpu_ratio(&self.rounds),
             "rounds": self.rounds,
         });
         serde_json::to_string_pretty(&report).expect("numbers and names are always JSON")
@@ -100,12 +105,24 @@ impl Report {
             peak_rss_bytes: of(&|cost| cost.peak_rss_bytes.map(|bytes| bytes as f64)),
         }
     }
+}
 
-    /// Wall time of the job over that of the bare consumer beside it, round by round.
-    fn wall_ratio(&self) -> Option<Spread> {
-        let ratios = self.rounds.iter().map(|r| r.ingest.wall_s / r.bare.wall_s);
-        Spread::of(ratios.collect())
-    }
+/// Wall time of the job over that of the bare consumer beside it, round by round.
+pub(super) fn wall_ratio(rounds: &[Round]) -> Option<Spread> {
+    let ratios = rounds.iter().map(|r| r.ingest.wall_s / r.bare.wall_s);
+    Spread::of(ratios.collect())
+}
+
+/// The same of their CPU times.
+pub(super) fn cpu_ratio(rounds: &[Round]) -> Option<Spread> {
+    let ratio = |r: &Round| Some(r.ingest.cpu_s? / r.bare.cpu_s.filter(|&cpu_s| cpu_s > 0.0)?);
+    let ratios: Option<Vec<f64>> = rounds.iter().map(ratio).collect();
+    ratios.and_then(Spread::of)
+}
+
+/// What this machine has.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 impl Spread {
@@ -160,8 +177,10 @@ impl fmt::Display for Report {
             let [bare, ingest] = [&bare, &ingest].map(|s| shown(of(s), unit, digits));
             writeln!(f, "{name:<20}{bare:<26}{ingest}")?;
         }
-        let ratio = shown(self.wall_ratio(), 1.0, 2);
-        writeln!(f, "\nwall time relative to the bare consumer: {ratio}")
+        let [wall, cpu] =
+            [wall_ratio(&self.rounds), cpu_ratio(&self.rounds)].map(|ratio| shown(ratio, 1.0, 2));
+        writeln!(f, "\nrelative to the bare consumer of the same round")?;
+        writeln!(f, "{:<20}{wall}\n{:<20}{cpu}", "wall time", "CPU time")
     }
 }
 
@@ -197,6 +216,7 @@ mod tests {
             wall_s,
             cpu_s: Some(wall_s / 2.0),
             peak_rss_bytes: Some(16_000_000),
+            peak_anon_bytes: Some(8_000_000),
         }
     }
 
@@ -235,7 +255,9 @@ mod tests {
             M ticks/s per core  10.00 (10.00 to 20.00)    6.67 (5.00 to 10.00)
             peak memory, MB     16 (16 to 16)             unknown
 
-            wall time relative to the bare consumer: 2.00 (1.50 to 2.00)
+            relative to the bare consumer of the same round
+            wall time           2.00 (1.50 to 2.00)
+            CPU time            2.00 (1.50 to 2.00)
         "#]].assert_eq(&report(rounds).to_string());
     }
 
@@ -247,8 +269,17 @@ mod tests {
         };
         let report: serde_json::Value = serde_json::from_str(&report(vec![round]).json()).unwrap();
         assert_eq!(report["wall_ratio_to_bare"]["median"], 2.5);
+        assert_eq!(report["cpu_ratio_to_bare"]["max"], 2.5);
         assert_eq!(report["ingest"]["ticks_per_s"]["max"], 2e6);
         assert_eq!(report["rounds"][0]["bare"]["peak_rss_bytes"], 16_000_000);
+    }
+
+    #[test]
+    fn no_ratio_of_cpu_times_that_are_not_known() {
+        let mut bare = cost(2.0);
+        bare.cpu_s = Some(0.0);
+        let ingest = cost(5.0);
+        assert_eq!(cpu_ratio(&[Round { bare, ingest }]), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 /// so that the quiet market at the end of the topic closes every window.
 const START_MS: u64 = 1_736_121_600_000;
 /// Event time from the first to the last tick, milliseconds: six hours.
-const SPAN_MS: u64 = 6 * 3_600 * 1_000;
+pub(super) const SPAN_MS: u64 = 6 * 3_600 * 1_000;
 /// Ticks are out of order by at most this much, milliseconds; far below the watermark's delay.
 const DISORDER_MS: u64 = 2_000;
 
@@ -46,31 +46,44 @@ impl Frames {
         if self.next == self.frames {
             return None;
         }
+        let frame_ms = START_MS + DISORDER_MS + self.next * SPAN_MS / self.frames;
+        self.fill(frame_ms, DISORDER_MS);
+        self.next += 1;
+        Some((&self.key, &self.payload))
+    }
+
+    /// A frame whose ticks are all of this time, in milliseconds since 1970, as one that comes live: the number
+    /// of its symbol, the symbol and its JSON. There is no end to them.
+    pub(super) fn frame_at(&mut self, event_ms: u64) -> (usize, &str, &str) {
+        let symbol = self.fill(event_ms, 1);
+        (symbol, &self.key, &self.payload)
+    }
+
+    /// Writes a frame of a random symbol, whose ticks are less than `disorder_ms` before `frame_ms`.
+    fn fill(&mut self, frame_ms: u64, disorder_ms: u64) -> usize {
         let symbol = self.random() % self.cents.len() as u64;
         self.key.clear();
         let _ = write!(self.key, "BINANCE:SP{symbol:03}USDT");
         self.payload.clear();
         self.payload.push_str("{\"data\":[");
-        let frame_ms = START_MS + DISORDER_MS + self.next * SPAN_MS / self.frames;
         for tick in 0..self.ticks_per_frame {
             if tick > 0 {
                 self.payload.push(',');
             }
-            self.tick(symbol as usize, frame_ms);
+            self.tick(symbol as usize, frame_ms, disorder_ms);
         }
         self.payload.push_str("],\"type\":\"trade\"}");
-        self.next += 1;
-        Some((&self.key, &self.payload))
+        symbol as usize
     }
 
-    fn tick(&mut self, symbol: usize, frame_ms: u64) {
+    fn tick(&mut self, symbol: usize, frame_ms: u64, disorder_ms: u64) {
         let random = self.random();
         // A random walk of a few hundredths, held above 10.
         let cents = (self.cents[symbol] + random % 15)
             .saturating_sub(7)
             .max(1_000);
         self.cents[symbol] = cents;
-        let event_time = frame_ms - (random >> 8) % DISORDER_MS;
+        let event_time = frame_ms - (random >> 8) % disorder_ms;
         let volume = 1 + (random >> 24) % 500_000;
         let _ = write!(
             self.payload,
@@ -109,6 +122,14 @@ mod tests {
             BINANCE:SP002USDT {"data":[{"c":null,"p":3758.20,"s":"BINANCE:SP002USDT","t":1736121601852,"v":1.88796},{"c":null,"p":3758.24,"s":"BINANCE:SP002USDT","t":1736121600173,"v":4.41527}],"type":"trade"}
             BINANCE:SP047USDT {"data":[{"c":null,"p":65818.13,"s":"BINANCE:SP047USDT","t":1736132401404,"v":2.25498},{"c":null,"p":65818.11,"s":"BINANCE:SP047USDT","t":1736132401012,"v":4.85974}],"type":"trade"}
         "#]].assert_eq(&shown);
+    }
+
+    #[test]
+    fn live_frames_are_of_the_time_they_are_asked_for() {
+        let mut frames = Frames::new(0, 3, 50);
+        let (symbol, key, payload) = frames.frame_at(1_736_121_600_123);
+        assert_eq!(key, format!("BINANCE:SP{symbol:03}USDT"));
+        assert_eq!(payload.matches("\"t\":1736121600123,").count(), 3);
     }
 
     #[test]

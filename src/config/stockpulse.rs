@@ -42,11 +42,11 @@ pub enum StockpulseCommand {
     /// without Kafka and into a temporary folder, under every regime: in batches of one, on several
     /// threads and partitions, stopped and started again. The rows must always be the same.
     Test(TestArgs),
-    /// Measure the ingest job beside a bare consumer, on a generated topic
+    /// Measure the ingest job on generated topics: a backlog, live, how cost grows, aggregates; and compaction
     ///
-    /// Needs a running Kafka and room on its disk: 10 M ticks are about 860 MB before compression.
-    /// With --compaction it measures queries before and after a compaction instead, and needs no Kafka.
-    Bench(BenchArgs),
+    /// Needs a running Kafka (but for compaction) and room on its disk: 10 M ticks are about 860 MB before
+    /// compression.
+    Bench(Box<BenchArgs>),
 }
 
 /// Forms that `stockpulse read` writes.

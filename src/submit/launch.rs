@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::begin::Announced;
 use super::letters::dead_letters;
 use crate::config::ingest::{IngestOptions, StartingOffsets, Trigger};
 use crate::config::kafka::KafkaProperties;
@@ -94,6 +95,7 @@ pub fn launch(
     console: Console,
     on_progress: &mut dyn FnMut(&ProgressReport),
 ) -> Result<Option<Summary>, LaunchError> {
+    let launched = Instant::now();
     let Prepared {
         plan,
         kafka,
@@ -116,6 +118,7 @@ pub fn launch(
     let Some(topic) = topic else {
         return Ok(None);
     };
+    let topic = Announced::new(topic, launched);
     let spec = |plan| JobSpec {
         name: name.clone(),
         plan,

@@ -2,6 +2,7 @@
 //!
 //! [`run`] is `stockpulse-ingest`; [`progress`] shows how a job gets on; `explain` looks at one without a start.
 
+mod begin;
 mod explain;
 pub mod launch;
 mod letters;

@@ -124,17 +124,20 @@ def descendants():
 
 def resident(pids):
     """Bytes that are resident in all of them now, or that were in one of them at most if that is more."""
-    now = most = 0
+    most, now = 0, {}
     for pid in pids:
         try:
             with open(f"/proc/{pid}/status") as file:
-                lines = dict(line.split(":", 1) for line in file)
+                status = dict(line.split(":", 1) for line in file)
+            with open(f"/proc/{pid}/stat") as file:
+                start_of_stack = file.read().rpartition(")")[2].split()[25]
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if "VmRSS" in lines:  # not of one that has ended
-            now += kibibytes(lines["VmRSS"])
-            most = max(most, kibibytes(lines["VmHWM"]))
-    return max(now, most)
+        if "VmRSS" in status:  # not of one that has ended
+            # A JVM's child is in the JVM's own memory until it has become another program: counted once.
+            now[start_of_stack, status["VmSize"]] = kibibytes(status["VmRSS"])
+            most = max(most, kibibytes(status["VmHWM"]))
+    return max(sum(now.values()), most)
 
 
 def machine_cpu_s():

@@ -134,7 +134,7 @@ fn ingest(sql: &SqlFile, stop: &Arc<AtomicBool>, mut screen: Screen) -> Result<(
     let options = IngestOptions::plain(
         "ohlc",
         threads,
-        Trigger::ProcessingTime(Duration::from_secs(1)),
+        Trigger::AtOnce,
     );
     let metrics = IngestMetrics::default();
     let mut show = |report: &ProgressReport| screen.show(report);

@@ -6,6 +6,7 @@ mod shares;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::compaction::{Compaction, CompactionPlan};
@@ -24,6 +25,8 @@ use crate::window::closing_watermark;
 
 /// How often the stop flag is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often a job that has caught up looks whether windows can be closed.
+const CLOSE_EVERY: Duration = Duration::from_millis(50);
 /// How often a topic is asked whether it has got more partitions.
 const COUNT_EVERY: Duration = Duration::from_secs(30);
 
@@ -32,6 +35,9 @@ pub struct Coordinator<'a> {
     name: String,
     bounded: bool,
     trigger: Duration,
+    closes_at_once: bool,
+    /// When windows were closed last, or could have been.
+    looked_at: Duration,
     budget: Option<u64>,
     beginning: Beginning,
     threads: usize,
@@ -118,6 +124,10 @@ impl<'a> Coordinator<'a> {
             name: spec.name,
             bounded: spec.bounded,
             trigger: spec.trigger,
+            closes_at_once: spec.closes_at_once
+                && !spec.bounded
+                && spec.max_offsets_per_trigger.is_none(),
+            looked_at: now,
             budget: spec.max_offsets_per_trigger,
             beginning: Beginning {
                 start: spec.start,
@@ -137,6 +147,7 @@ impl<'a> Coordinator<'a> {
                 bad_data_fails,
                 fail_on_data_loss: spec.fail_on_data_loss,
                 keeps_letters: letters.is_some(),
+                behind: AtomicUsize::new(0),
             }),
             store,
             pending: sinks.iter().map(|_| Vec::new()).collect(),
@@ -216,7 +227,7 @@ impl<'a> Coordinator<'a> {
                 };
                 let taken = self.take(&mut crew)?;
                 let (watermark, windows) = self.close(taken)?;
-                if due == Due::Close && !self.is_full() {
+                if due == Due::Close && !self.is_full() && !self.is_ready() {
                     continue;
                 }
                 let last = matches!(due, Due::Last | Due::Repartition);
@@ -274,7 +285,7 @@ impl<'a> Coordinator<'a> {
     ) -> Result<Due, JobError> {
         let due = self.triggered_at + self.trigger;
         loop {
-            if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
+            if self.stop.load(Ordering::Relaxed) {
                 return Ok(Due::Last);
             }
             if let Some(compaction) = compaction.as_mut().filter(|_| !self.bounded) {
@@ -289,9 +300,13 @@ impl<'a> Coordinator<'a> {
                     false => Due::Epoch,
                 });
             }
-            let left = due.saturating_sub(self.clock.steady());
+            let now = self.clock.steady();
+            let left = due.saturating_sub(now);
             if left.is_zero() {
                 return Ok(Due::Epoch);
+            }
+            if self.is_prompt() && now >= self.looked_at + CLOSE_EVERY {
+                return Ok(Due::Close);
             }
             if crew.hear(left.min(LOOK_EVERY))? == Heard::Crowded {
                 return Ok(Due::Close);
@@ -299,9 +314,15 @@ impl<'a> Coordinator<'a> {
         }
     }
 
+    /// Whether windows are closed as soon as they can be: while it is behind, a job has better things to do.
+    fn is_prompt(&self) -> bool {
+        self.closes_at_once && self.shared.behind.load(Ordering::Relaxed) == 0
+    }
+
     /// Takes the closed windows out of the workers, which then go on.
     fn take(&mut self, crew: &mut Crew) -> Result<Taken, JobError> {
         let now = self.clock.wall();
+        self.looked_at = self.clock.steady();
         let views = crew.look()?;
         let standings = views.iter().map(|view| view.standing);
         let watermark = closing_watermark(standings, self.overdue(now));

@@ -11,6 +11,7 @@ mod shares;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use arrow::array::{Array, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
@@ -51,6 +52,8 @@ pub struct Shared {
     pub fail_on_data_loss: bool,
     /// Whether rejects and late ticks are kept, with the bytes of their frames.
     pub keeps_letters: bool,
+    /// Partitions that have not yet been read to their end, as far as it was then, in this run.
+    pub behind: AtomicUsize,
 }
 
 /// One topic partition.

@@ -70,6 +70,9 @@ pub struct JobSpec {
     pub bounded: bool,
     /// Least time between two epochs of an unbounded run.
     pub trigger: Duration,
+    /// Whether an unbounded run that has caught up commits windows as soon as they can be closed, without
+    /// waiting for `trigger`. Not where `max_offsets_per_trigger` counts by it.
+    pub closes_at_once: bool,
     /// Where to begin without a checkpoint.
     pub start: StartAt,
     /// Frames to read in an epoch, over all partitions; `None`: no limit.

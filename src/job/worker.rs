@@ -247,6 +247,7 @@ impl Worker {
             .map_or(most, |left| left.min(most as u64) as usize);
         let members = &mut self.members;
         let clock = &self.clock;
+        let behind = &self.shared.behind;
         let mut failed = None;
         // Read once a poll, when something has come.
         let mut now = None;
@@ -256,8 +257,12 @@ impl Worker {
                 largest = largest.max(frame.payload.map_or(0, <[u8]>::len));
             }
             if failed.is_none()
-                && let Err(error) =
-                    take(members, event, now.get_or_insert_with(|| Now::read(clock)))
+                && let Err(error) = take(
+                    members,
+                    event,
+                    now.get_or_insert_with(|| Now::read(clock)),
+                    behind,
+                )
             {
                 failed = Some(error);
             }

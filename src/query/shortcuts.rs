@@ -305,7 +305,10 @@ mod tests {
         check("data[2]['s']", true);
         check("data[1]['in']['n'] + 1", true);
         check("data[3]['in']", true);
-        check("CASE WHEN data[1]['p'] IS NOT NULL THEN data[1]['s'] ELSE 'none' END", true);
+        check(
+            "CASE WHEN data[1]['p'] IS NOT NULL THEN data[1]['s'] ELSE 'none' END",
+            true,
+        );
         check("data[-1]['p']", false);
         check("data[1]", false);
         check("time - INTERVAL '1 minute'", true);

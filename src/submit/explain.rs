@@ -226,6 +226,9 @@ fn commits(options: &IngestOptions, prepared: &Prepared) -> Section {
             Trigger::AvailableNow => {
                 "available now: what the topic holds at the start, then the job ends".to_owned()
             }
+            Trigger::AtOnce => {
+                "as soon as a window can be closed, else every second, until stopped".to_owned()
+            }
             Trigger::ProcessingTime(time) => {
                 format!(
                     "every {} if rows are ready, until stopped",

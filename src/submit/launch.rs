@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::begin::Announced;
 use super::letters::dead_letters;
-use crate::config::ingest::{IngestOptions, StartingOffsets, Trigger};
+use crate::config::ingest::{DEFAULT_TRIGGER, IngestOptions, StartingOffsets, Trigger};
 use crate::config::kafka::KafkaProperties;
 use crate::disk::Disk;
 use crate::job::{
@@ -128,9 +128,10 @@ pub fn launch(
         console: console.clone(),
         bounded: options.trigger == Trigger::AvailableNow,
         trigger: match options.trigger {
-            Trigger::AvailableNow => Duration::from_secs(1),
+            Trigger::AvailableNow | Trigger::AtOnce => DEFAULT_TRIGGER,
             Trigger::ProcessingTime(interval) => interval.max(SHORTEST_TRIGGER),
         },
+        closes_at_once: options.trigger == Trigger::AtOnce,
         start: start.clone(),
         max_offsets_per_trigger: options.max_offsets_per_trigger,
         fail_on_data_loss: options.fail_on_data_loss,

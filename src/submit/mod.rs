@@ -112,7 +112,7 @@ fn start(options: IngestOptions, sql: SqlFile) -> ExitCode {
     }
     let kind = match options.trigger {
         Trigger::AvailableNow => ProgressKind::AvailableNow,
-        Trigger::ProcessingTime(_) => ProgressKind::Continuous,
+        Trigger::AtOnce | Trigger::ProcessingTime(_) => ProgressKind::Continuous,
     };
     let mut progress = Progress::new(kind, std::io::stderr().is_terminal());
     let metrics = IngestMetrics::default();

@@ -177,6 +177,7 @@ impl<'a> Runnable<'a> {
             // Printed rows are read back as all others are.
             console: Console::new(Box::new(std::io::sink())),
             bounded,
+            closes_at_once: false,
             trigger: match bounded {
                 true => TRIGGER,
                 false => TRIGGER_UNBOUNDED,

@@ -11,7 +11,9 @@ const MASTER_HELP: &str =
 const AFTER_HELP: &str = "\
 Properties (--conf, or the properties file):
   spark.sql.streaming.checkpointLocation   where checkpoints are kept (default: beside the data)
-  spark.stockpulse.trigger                 availableNow, or a time such as 1 second (the default)
+  spark.stockpulse.trigger                 availableNow, or the least time between commits, such as
+                                           10 seconds (default: windows as soon as they can be
+                                           closed, all else every second)
   spark.stockpulse.startingOffsets         earliest (default), latest, or {\"topic\":{\"0\":23,\"1\":-2}};
                                            -2 is earliest, -1 latest; without a checkpoint only
   spark.stockpulse.maxOffsetsPerTrigger    messages that one trigger reads at most (default: no limit)

@@ -25,7 +25,8 @@ pub const DEFAULT_MAX_FUTURE_SKEW: Duration = Duration::from_secs(10 * 60);
 /// How long ago the youngest file of a folder was published before the folder is compacted, unless told otherwise.
 const DEFAULT_COMPACTION_GRACE: Duration = Duration::from_secs(60 * 60);
 /// Least time between two micro-batches' commits, unless told otherwise.
-const DEFAULT_TRIGGER: Duration = Duration::from_secs(1);
+/// The time between commits where nothing was said, but for windows that can be closed.
+pub const DEFAULT_TRIGGER: Duration = Duration::from_secs(1);
 /// A list of librdkafka properties for every binary.
 pub const KAFKA_PROPERTIES: &str = "KAFKA_PROPERTIES";
 
@@ -96,7 +97,7 @@ impl IngestOptions {
         let trigger = match (args.available_now, properties.get(known::TRIGGER)) {
             (true, _) => Trigger::AvailableNow,
             (false, Some(property)) => values::trigger(&property)?,
-            (false, None) => Trigger::ProcessingTime(DEFAULT_TRIGGER),
+            (false, None) => Trigger::AtOnce,
         };
         let options = IngestOptions {
             name,

@@ -42,7 +42,7 @@ fn defaults() {
             threads: CPUS,
             sql_path: PathBuf::from("sql/ohlc.sql"),
             checkpoint_location: None,
-            trigger: Trigger::ProcessingTime(Duration::from_secs(1)),
+            trigger: Trigger::AtOnce,
             starting_offsets: None,
             max_offsets_per_trigger: None,
             fail_on_data_loss: true,

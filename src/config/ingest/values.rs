@@ -20,6 +20,8 @@ const PROCESSING_TIMES: [Duration; 2] = [Duration::from_millis(10), Duration::fr
 pub enum Trigger {
     /// Read what the topic holds at the start, then end.
     AvailableNow,
+    /// Go on until stopped, and commit windows as soon as they can be closed; whatever else there is waits for a second.
+    AtOnce,
     /// Go on until stopped; this is the least time between two commits.
     ProcessingTime(Duration),
 }

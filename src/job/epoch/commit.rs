@@ -27,6 +27,14 @@ impl Coordinator<'_> {
         self.pending_bytes >= PENDING_BYTES
     }
 
+    /// Whether rows of closed windows wait, and need not wait any longer.
+    pub(super) fn is_ready(&self) -> bool {
+        let mut waiting = self.pending.iter().flatten();
+        let closed =
+            |rows: &SinkRows| matches!(rows.times, RowTimes::One(_)) && rows.rows.num_rows() > 0;
+        self.is_prompt() && waiting.any(closed) && self.waited_long_enough()
+    }
+
     /// Stages, commits and publishes what waits, if it is time. What is committed always has every
     /// closed window, since the checkpoint says that they were emitted.
     pub(super) fn commit(&mut self, topic: &dyn Topic, last: bool) -> Result<(), JobError> {

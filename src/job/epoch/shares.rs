@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Coordinator;
 use crate::job::JobError;
@@ -24,6 +25,7 @@ impl Coordinator<'_> {
             shares[at % count].insert(partition, start);
         }
         let now = nanos(self.clock.steady());
+        self.shared.behind.store(starts.len(), Ordering::Relaxed);
         shares
             .into_iter()
             .map(|share| {

@@ -1,6 +1,7 @@
 //! One topic partition as its worker sees it: where it stands, and how quiet it is.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::job::lane::Lane;
@@ -71,11 +72,12 @@ pub fn nanos(time: Duration) -> i64 {
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Hands an event to its partition.
+/// Hands an event to its partition. `behind` counts those that are not live yet.
 pub fn take(
     members: &mut BTreeMap<Partition, Member>,
     event: Event<'_>,
     now: &Now,
+    behind: &AtomicUsize,
 ) -> Result<(), JobError> {
     match event {
         Event::Frame(frame) => {
@@ -103,7 +105,9 @@ pub fn take(
         Event::CaughtUp { partition, offset } => {
             if let Some(member) = members.get_mut(&partition) {
                 member.caught_up = true;
-                member.live = true;
+                if !std::mem::replace(&mut member.live, true) {
+                    behind.fetch_sub(1, Ordering::Relaxed);
+                }
                 // While nobody could say anything, nobody was quiet.
                 if std::mem::take(&mut member.was_out_of_sight) {
                     member.last_frame = nanos(now.steady);

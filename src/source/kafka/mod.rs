@@ -160,7 +160,7 @@ impl Topic for KafkaTopic {
         let config = properties::reader_config(&self.config, start.0.len(), bounds.len());
         // One context for all clients of the topic: trouble with the broker is said once.
         let reports = Reports::clone(self.client.context());
-        let client = Client::new(properties::create(&config, reports)?);
+        let client = self.client.reader(properties::create(&config, reports)?);
         client
             .assign(&assignment(&self.name, start))
             .map_err(|error| {

@@ -10,10 +10,10 @@ use crate::config::kafka::KafkaProperties;
 use crate::source::SourceError;
 
 /// Kilobytes of frames that wait in all readers of a topic together.
-const QUEUE_KBYTES: usize = 8 * 1024;
+const QUEUE_KBYTES: usize = 2 * 1024;
 /// Frames that wait in all readers of a topic together. librdkafka needs about 300 bytes for each
 /// beside its content, so this bounds memory where frames are small.
-const QUEUE_FRAMES: usize = 20_000;
+const QUEUE_FRAMES: usize = 6_000;
 
 /// Ours, which the user's properties override.
 const DEFAULTS: [(&str, &str); 8] = [
@@ -21,8 +21,8 @@ const DEFAULTS: [(&str, &str); 8] = [
     ("isolation.level", "read_committed"),
     ("allow.auto.create.topics", "false"),
     // The fetcher sleeps this long when the queue is full; with the default of a second it sleeps
-    // on while a quick reader has long run dry.
-    ("fetch.queue.backoff.ms", "10"),
+    // on while a quick reader has long run dry, the sooner the smaller the queue is.
+    ("fetch.queue.backoff.ms", "2"),
     ("fetch.wait.max.ms", "100"),
     // A response is kept whole until its last message is handed on.
     ("fetch.message.max.bytes", "262144"),
@@ -173,10 +173,10 @@ mod tests {
             let reader = reader_config(&config, partitions, all);
             reader.get("queued.min.messages").map(str::to_owned)
         };
-        assert_eq!(frames(4, 4).as_deref(), Some("20000"));
-        assert_eq!(frames(1, 4).as_deref(), Some("5000"));
+        assert_eq!(frames(4, 4).as_deref(), Some("6000"));
+        assert_eq!(frames(1, 4).as_deref(), Some("1500"));
         assert_eq!(frames(1, 1000).as_deref(), Some("1000"));
-        assert_eq!(frames(1, 0).as_deref(), Some("20000"));
+        assert_eq!(frames(1, 0).as_deref(), Some("6000"));
     }
 
     #[test]

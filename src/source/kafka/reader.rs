@@ -193,8 +193,14 @@ impl Source for KafkaSource {
         let mut frames = 0;
         let mut waiting = true;
         while frames < max_frames {
+            // In whole milliseconds: less than one would be waited for by asking again and again.
+            let left = || {
+                deadline
+                    .saturating_duration_since(Instant::now())
+                    .as_micros()
+            };
             let wait = match waiting {
-                true => deadline.saturating_duration_since(Instant::now()),
+                true => Duration::from_millis((left() as u64 + 500) / 1000),
                 false => Duration::ZERO,
             };
             match self.client.poll(wait) {

@@ -180,6 +180,7 @@ impl Scene {
             checkpoint_dir: Some(folder.join("data/_checkpoints/ohlc")),
             console: Console::stdout(),
             bounded: true,
+            closes_at_once: false,
             trigger: Duration::from_secs(3600),
             start: StartAt::Earliest,
             max_offsets_per_trigger: Some(14),

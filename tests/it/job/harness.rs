@@ -89,6 +89,7 @@ impl Bench {
             micro_batch_frames: regime.micro_batch_frames,
             console: Console::stdout(),
             bounded: regime.bounded,
+            closes_at_once: false,
             trigger: Duration::from_millis(20),
             start: StartAt::Earliest,
             max_offsets_per_trigger: regime.max_offsets_per_trigger,

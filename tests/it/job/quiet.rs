@@ -70,6 +70,7 @@ impl Running {
         let wall = move || now.load(Ordering::Relaxed);
         let spec = JobSpec {
             clock: Clock::simulated(wall, steady, std::thread::sleep),
+            closes_at_once: false,
             trigger: Duration::from_millis(5),
             ..bench.spec_at(&regime, long_before).unwrap()
         };

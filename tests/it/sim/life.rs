@@ -233,6 +233,7 @@ impl Lives {
             checkpoint_dir: Some(self.checkpoints()),
             console: Console::stdout(),
             bounded: life.bounded,
+            closes_at_once: state.random.random_bool(0.5),
             trigger: Duration::from_millis(state.random.random_range(200..8_000)),
             start: StartAt::Earliest,
             max_offsets_per_trigger: state

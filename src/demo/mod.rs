@@ -131,11 +131,7 @@ fn demo(args: &DemoArgs) -> Result<(), Failure> {
 
 fn ingest(sql: &SqlFile, stop: &Arc<AtomicBool>, mut screen: Screen) -> Result<(), Failure> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let options = IngestOptions::plain(
-        "ohlc",
-        threads,
-        Trigger::AtOnce,
-    );
+    let options = IngestOptions::plain("ohlc", threads, Trigger::AtOnce);
     let metrics = IngestMetrics::default();
     let mut show = |report: &ProgressReport| screen.show(report);
     let ended = launch::launch(&options, sql, stop, &metrics, Console::stdout(), &mut show);

@@ -2,6 +2,7 @@
 //! publish. The workers read on while rows are computed and written.
 
 mod commit;
+mod report;
 mod shares;
 
 use std::collections::BTreeMap;
@@ -427,32 +428,5 @@ impl<'a> Coordinator<'a> {
             });
         }
         Ok(rows)
-    }
-
-    fn report(
-        &mut self,
-        watermark: Watermark,
-        open_windows: usize,
-        starts: &BTreeMap<Partition, LaneStart>,
-    ) -> ProgressReport {
-        let now = (self.clock.steady(), self.counts.read);
-        let (since, before) = std::mem::replace(&mut self.reported, now);
-        let seconds = self.clock.since(since).as_secs_f64().max(1e-3);
-        let done = self.partitions.iter().map(|(partition, state)| {
-            let start = starts.get(partition).map_or(0, |start| start.offset);
-            (state.next - start).max(0) as u64
-        });
-        ProgressReport {
-            ticks_total: self.counts.read,
-            ticks_per_second: (self.counts.read - before) as f64 / seconds,
-            watermark,
-            open_windows,
-            rows_written_total: self.summary.rows + self.summary.rows_printed,
-            offsets_done: done.sum(),
-            offsets_total: None,
-            epoch: self.summary.epoch,
-            files: self.summary.files,
-            rebuild: None,
-        }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::{DFSchema, Result};
@@ -107,67 +107,21 @@ impl Aggregates {
     }
 
     /// The result of one window: the tables of its partitions, merged in the order given.
-    pub fn finish(&self, mut tables: Vec<Table>) -> Result<RecordBatch> {
-        if tables.len() == 1 {
-            return self.evaluate(tables.remove(0));
-        }
-        let mut all = self.table()?;
-        let mut parts = Vec::new();
-        for table in &mut tables {
-            let (from, rows) = match (&mut all.groups, &mut table.groups) {
-                (Some(all), Some(groups)) => {
-                    let before = all.len();
-                    let mut places = Vec::new();
-                    let keys = groups.emit(EmitTo::All)?;
-                    all.intern(&keys, &mut places)?;
-                    let is_apart = all.len() == before + places.len();
-                    (places, is_apart.then_some(keys))
-                }
-                _ => (vec![0], None),
-            };
-            parts.push((from, rows));
-        }
-        // Where a topic's messages are spread by their keys, no key is in two tables: merging would only copy
-        // what each of them holds.
-        let are_apart = parts.iter().all(|(_, keys)| keys.is_some());
-        if are_apart && !self.keeps_rows() {
-            let rows = tables
-                .into_iter()
-                .zip(parts)
-                .map(|(table, (_, keys))| self.rows(keys.unwrap_or_default(), table.accumulators));
-            let rows = rows.collect::<Result<Vec<_>>>()?;
-            return Ok(concat_batches(&self.output, &rows)?);
-        }
-        let total = all.groups();
-        for (mut table, (places, _)) in tables.into_iter().zip(parts) {
-            let pairs = all.accumulators.iter_mut().zip(&mut table.accumulators);
-            for ((into, from), function) in pairs.zip(&self.functions) {
-                if function.sort.is_none() {
-                    into.merge_batch(&from.state(EmitTo::All)?, &places, total)?;
-                }
-            }
-            all.kept.append(&mut table.kept);
-        }
-        self.evaluate(all)
-    }
-
-    fn evaluate(&self, mut table: Table) -> Result<RecordBatch> {
-        self.feed_sorted(&mut table)?;
-        let keys = match &mut table.groups {
-            Some(groups) => groups.emit(EmitTo::All)?,
-            None => Vec::new(),
+    pub fn finish(&self, tables: Vec<Table>) -> Result<RecordBatch> {
+        let mut tables = tables;
+        let mut merged = match tables.len() {
+            1 => tables.remove(0),
+            _ => self.merge(tables)?,
         };
-        self.rows(keys, table.accumulators)
-    }
-
-    fn rows(
-        &self,
-        keys: Vec<ArrayRef>,
-        accumulators: Vec<Box<dyn GroupsAccumulator>>,
-    ) -> Result<RecordBatch> {
-        let rows = keys.first().map_or(1, |key| key.len());
-        let mut columns = keys;
-        for mut accumulator in accumulators {
+        self.feed_sorted(&mut merged)?;
+        let (mut columns, rows) = match &mut merged.groups {
+            Some(groups) => {
+                let rows = groups.len();
+                (groups.emit(EmitTo::All)?, rows)
+            }
+            None => (Vec::new(), 1),
+        };
+        for accumulator in &mut merged.accumulators {
             columns.push(accumulator.evaluate(EmitTo::All)?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
@@ -176,6 +130,33 @@ impl Aggregates {
             columns,
             &options,
         )?)
+    }
+
+    fn merge(&self, tables: Vec<Table>) -> Result<Table> {
+        let mut merged = self.table()?;
+        let mut indices = Vec::new();
+        for mut table in tables {
+            let total = match (&mut merged.groups, &mut table.groups) {
+                (Some(into), Some(from)) => {
+                    into.intern(&from.emit(EmitTo::All)?, &mut indices)?;
+                    into.len()
+                }
+                _ => {
+                    indices.clear();
+                    indices.push(0);
+                    1
+                }
+            };
+            let pairs = merged.accumulators.iter_mut().zip(&mut table.accumulators);
+            for ((into, from), function) in pairs.zip(&self.functions) {
+                if function.sort.is_none() {
+                    into.merge_batch(&from.state(EmitTo::All)?, &indices, total)?;
+                }
+            }
+            merged.kept.append(&mut table.kept);
+            merged.rows += table.rows;
+        }
+        Ok(merged)
     }
 
     /// Gives the kept rows to the functions that want them in an order of their own.

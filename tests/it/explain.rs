@@ -255,7 +255,7 @@ fn the_main_job_is_explained() {
 
             Commits
               checkpoint    data/_checkpoints/ohlc
-              trigger       every 1 second if rows are ready, until stopped
+              trigger       as soon as a window can be closed, else every second, until stopped
               interval      rows of all tables wait for at least 1 second (rolling_policy.interval)
               exactly once  offsets, watermarks and the names of staged files are one commit, after which the
                               files are published; a restart goes on from it
@@ -405,7 +405,7 @@ fn a_job_with_all_that_costs_memory_is_explained_without_its_secrets() {
 
         Commits
           checkpoint    out/_checkpoints/leaders
-          trigger       every 1 second if rows are ready, until stopped
+          trigger       as soon as a window can be closed, else every second, until stopped
           interval      rows of all tables wait for at least 5 minutes (rolling_policy.interval)
           exactly once  offsets, watermarks and the names of staged files are one commit, after which the
                           files are published; a restart goes on from it

@@ -41,8 +41,8 @@ fn assert_quiet(ended: &Ended) {
         ended.said
     );
     assert!(
-        ended.said.lines().count() <= commits + 2,
-        "more than a line a commit, one at the signal and one at the end:\n{}",
+        ended.said.lines().count() <= commits + 3,
+        "more than a line a commit, and one at the beginning, the signal and the end:\n{}",
         ended.said
     );
     assert_eq!((count("\r"), count("\x1b")), (0, 0), "{:?}", ended.said);

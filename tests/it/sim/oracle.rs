@@ -114,6 +114,11 @@ impl Oracle {
                         start + MINUTE_MS <= watermark && lost.is_nothing() && first == 0;
                     if by_definition || oracle.letters.contains(&late) {
                         oracle.by_closing += u64::from(!by_definition);
+                        if !lost.is_nothing() {
+                            // When its window is built again from what is left, the frame that made it late may
+                            // be gone.
+                            oracle.spoiled.insert(key(tick.symbol, start));
+                        }
                         oracle.count_one("late");
                         oracle.expected.insert(late);
                         continue;

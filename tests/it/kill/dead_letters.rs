@@ -78,8 +78,8 @@ fn killed_again_and_again_a_folder_has_every_letter_once() {
     let (mut moments, broker, folder) =
         (Seeded::new(), TestBroker::start(PARTITIONS), Folder::new());
     let expected = fill(&broker);
-    killed(&mut moments, &folder, (40, 180), || {
-        job(&broker, &folder, "ohlc", "data/dead", "4")
+    killed(&mut moments, &folder, (30, 120), || {
+        job(&broker, &folder, "ohlc", "data/dead", "3")
     });
     let found = read_rows(
         &folder.path().join("data/dead"),

@@ -13,7 +13,7 @@ use super::cluster::Cluster;
 use super::error::BenchError;
 use super::process::Cost;
 use super::programs::{Job, Programs, written};
-use super::report::{Spread, cores, grouped, shown};
+use super::report::{Spread, cores, grouped, pretty, show, shown};
 use super::scratch::Scratch;
 use super::sql::{OHLC, every_tick, with_aggregate};
 use super::stop::Stop;
@@ -74,13 +74,7 @@ pub(super) fn measure(args: &AggregatesArgs, stop: &Stop) -> Result<(), BenchErr
         stop,
     };
     let report = bench.run()?;
-    match args.output.json {
-        true => println!(
-            "{}",
-            serde_json::to_string_pretty(&report).expect("numbers and names are always JSON")
-        ),
-        false => print!("{report}"),
-    }
+    show(&report, args.output.json, || pretty(&report));
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 
 use super::error::BenchError;
-use super::report::{Spread, cores, grouped, shown};
+use super::report::{Spread, cores, grouped, pretty, show, shown};
 use super::scratch::Scratch;
 use super::stop::Stop;
 use crate::candles::{CandlesError, Session};
@@ -113,13 +113,7 @@ pub(super) fn measure(args: &CompactionArgs, stop: &Stop) -> Result<(), BenchErr
         compaction_s,
         folders,
     };
-    match args.output.json {
-        true => println!(
-            "{}",
-            serde_json::to_string_pretty(&report).expect("numbers and names are always JSON")
-        ),
-        false => print!("{report}"),
-    }
+    show(&report, args.output.json, || pretty(&report));
     Ok(())
 }
 

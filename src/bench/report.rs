@@ -88,7 +88,7 @@ impl Report {
             "cpu_ratio_to_bare": cpu_ratio(&self.rounds),
             "rounds": self.rounds,
         });
-        serde_json::to_string_pretty(&report).expect("numbers and names are always JSON")
+        pretty(&report)
     }
 
     fn summary(&self, cost: impl Fn(&Round) -> Cost) -> Summary {
@@ -182,6 +182,19 @@ impl fmt::Display for Report {
         writeln!(f, "\nrelative to the bare consumer of the same round")?;
         writeln!(f, "{:<20}{wall}\n{:<20}{cpu}", "wall time", "CPU time")
     }
+}
+
+/// Prints a report: for a person, or as JSON.
+pub(super) fn show(report: &impl fmt::Display, as_json: bool, json: impl FnOnce() -> String) {
+    match as_json {
+        true => println!("{}", json()),
+        false => print!("{report}"),
+    }
+}
+
+/// JSON that a person can read too.
+pub(super) fn pretty(report: &impl Serialize) -> String {
+    serde_json::to_string_pretty(report).expect("numbers and names are always JSON")
 }
 
 /// A spread in units of `unit`.

@@ -6,7 +6,7 @@ use super::bare::Counted;
 use super::cluster::Cluster;
 use super::error::BenchError;
 use super::programs::{Job, Programs, written};
-use super::report::{Report, Round};
+use super::report::{Report, Round, show};
 use super::scratch::Scratch;
 use super::stop::Stop;
 use super::topic::{Content, Topic};
@@ -97,9 +97,6 @@ pub(super) fn measure(args: &BacklogArgs, stop: &Stop) -> Result<(), BenchError>
     };
     let measured = rounds.run(&scratch, args.rounds)?;
     let report = Report::new(&content, &topic, &args.job.master, measured);
-    match args.output.json {
-        true => println!("{}", report.json()),
-        false => print!("{report}"),
-    }
+    show(&report, args.output.json, || report.json());
     Ok(())
 }

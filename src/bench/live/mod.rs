@@ -23,7 +23,7 @@ use self::watch::Watch;
 use super::cluster::Cluster;
 use super::error::BenchError;
 use super::programs::{Job, Programs};
-use super::report::{Spread, cores};
+use super::report::{Spread, cores, show};
 use super::scratch::Scratch;
 use super::sql::{OHLC, with_windows};
 use super::stop::Stop;
@@ -65,10 +65,7 @@ pub(super) fn measure(args: &LiveArgs, stop: &Stop) -> Result<(), BenchError> {
         stop,
     };
     let report = bench.run()?;
-    match args.output.json {
-        true => println!("{}", report.json()),
-        false => print!("{report}"),
-    }
+    show(&report, args.output.json, || report.json());
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::bench::process::{Memory, Running};
-use crate::bench::report::{Spread, grouped, shown};
+use crate::bench::report::{Spread, grouped, pretty, shown};
 
 /// Everything that it found out.
 #[derive(Debug, Serialize)]
@@ -99,7 +99,7 @@ impl Percentiles {
 impl Report {
     /// The report as one JSON object; times in the unit of their names, memory in bytes.
     pub(super) fn json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("numbers and names are always JSON")
+        pretty(self)
     }
 }
 

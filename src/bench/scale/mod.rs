@@ -12,7 +12,7 @@ use self::settings::{Setting, base, settings};
 use super::cluster::Cluster;
 use super::error::BenchError;
 use super::programs::Programs;
-use super::report::cores;
+use super::report::{cores, show};
 use super::rounds::Rounds;
 use super::scratch::Scratch;
 use super::stop::Stop;
@@ -66,10 +66,7 @@ pub(super) fn measure(args: &ScaleArgs, stop: &Stop) -> Result<(), BenchError> {
         rows,
         open,
     };
-    match args.output.json {
-        true => println!("{}", report.json()),
-        false => print!("{report}"),
-    }
+    show(&report, args.output.json, || report.json());
     Ok(())
 }
 

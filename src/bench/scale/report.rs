@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::memory::Open;
 use super::settings::Setting;
-use crate::bench::report::{Round, Spread, cpu_ratio, grouped, wall_ratio};
+use crate::bench::report::{Round, Spread, cpu_ratio, grouped, pretty, wall_ratio};
 use crate::bench::rounds::Measured;
 
 /// From one row of an axis to the next, ticks a core and second that change by more than this factor are a cliff.
@@ -69,7 +69,7 @@ impl Report {
             "bytes_per_open_window_and_symbol": self.bytes_per_cell(),
             "cliffs": self.cliffs(),
         });
-        serde_json::to_string_pretty(&report).expect("numbers and names are always JSON")
+        pretty(&report)
     }
 
     fn per_second(&self, time: Option<Spread>) -> Option<f64> {

@@ -194,13 +194,8 @@ impl Source for KafkaSource {
         let mut waiting = true;
         while frames < max_frames {
             // In whole milliseconds: less than one would be waited for by asking again and again.
-            let left = || {
-                deadline
-                    .saturating_duration_since(Instant::now())
-                    .as_micros()
-            };
             let wait = match waiting {
-                true => Duration::from_millis((left() as u64 + 500) / 1000),
+                true => whole_millis(deadline.saturating_duration_since(Instant::now())),
                 false => Duration::ZERO,
             };
             match self.client.poll(wait) {
@@ -243,6 +238,11 @@ pub(super) fn assignment(topic: &str, offsets: &Offsets) -> TopicPartitionList {
             .expect("0 and up is an offset");
     }
     list
+}
+
+/// The nearest whole milliseconds of a short time.
+fn whole_millis(time: Duration) -> Duration {
+    Duration::from_millis((time.as_micros() as u64 + 500) / 1000)
 }
 
 fn frame<'a>(message: &'a BorrowedMessage<'_>) -> FrameRef<'a> {

@@ -52,7 +52,7 @@ pub struct Shared {
     pub fail_on_data_loss: bool,
     /// Whether rejects and late ticks are kept, with the bytes of their frames.
     pub keeps_letters: bool,
-    /// Partitions that have not yet been read to their end, as far as it was then, in this run.
+    /// Partitions that have not yet been read to their end, or about, in this run.
     pub behind: AtomicUsize,
 }
 

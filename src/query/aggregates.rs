@@ -2,14 +2,14 @@
 //! `GroupsAccumulator`s, fed by micro-batches and merged in partition order when the window closes.
 //!
 //! Invariant: what a table holds depends on the order of its rows, never on how they were cut into
-//! batches (approximate aggregates excepted: a t-digest depends on batching).
+//! batches: what would, as a t-digest does, is handed its rows by [`Collected`].
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, Result, internal_err};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
@@ -19,9 +19,18 @@ use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr, Physical
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 
+use super::collected::Collected;
+use super::ends;
+use super::explain::{Held, held};
 use super::text_keys::TextKeys;
 
-use super::explain::{Held, held};
+/// Functions whose ORDER BY, of WITHIN GROUP, says which end is the first percent and not in which order they want
+/// their rows.
+const PERCENTILES: [&str; 3] = [
+    "percentile_cont",
+    "approx_percentile_cont",
+    "approx_percentile_cont_with_weight",
+];
 
 /// The group keys and aggregate functions of one query.
 #[derive(Debug)]
@@ -80,7 +89,7 @@ impl Aggregates {
             accumulators: self
                 .functions
                 .iter()
-                .map(Function::accumulator)
+                .map(|function| function.accumulator(&self.input))
                 .collect::<Result<_>>()?,
             kept: Vec::new(),
             rows: 0,
@@ -109,19 +118,35 @@ impl Aggregates {
     /// The result of one window: the tables of its partitions, merged in the order given.
     pub fn finish(&self, tables: Vec<Table>) -> Result<RecordBatch> {
         let mut tables = tables;
-        let mut merged = match tables.len() {
-            1 => tables.remove(0),
-            _ => self.merge(tables)?,
-        };
+        if tables.len() == 1 && !self.keeps_rows() {
+            return self.evaluate(tables.remove(0), None);
+        }
+        let mut places = Places::default();
+        match self.keys.fields().is_empty() {
+            true => places.of_tables = vec![(vec![0], 1); tables.len()],
+            false => self.place(&mut tables, &mut places)?,
+        }
+        if places.apart && !self.keeps_rows() {
+            let results = tables.into_iter().zip(places.keys);
+            let results = results
+                .map(|(table, keys)| self.evaluate(table, Some(keys)))
+                .collect::<Result<Vec<_>>>()?;
+            return Ok(concat_batches(&self.output, &results)?);
+        }
+        let mut merged = self.merge(tables, places)?;
         self.feed_sorted(&mut merged)?;
-        let (mut columns, rows) = match &mut merged.groups {
-            Some(groups) => {
-                let rows = groups.len();
-                (groups.emit(EmitTo::All)?, rows)
-            }
-            None => (Vec::new(), 1),
+        self.evaluate(merged, None)
+    }
+
+    /// `keys` are those of the table, where they were taken out of it.
+    fn evaluate(&self, mut table: Table, keys: Option<Vec<ArrayRef>>) -> Result<RecordBatch> {
+        let mut columns = match (keys, &mut table.groups) {
+            (Some(keys), _) => keys,
+            (None, Some(groups)) => groups.emit(EmitTo::All)?,
+            (None, None) => Vec::new(),
         };
-        for accumulator in &mut merged.accumulators {
+        let rows = columns.first().map_or(1, |keys| keys.len());
+        for accumulator in &mut table.accumulators {
             columns.push(accumulator.evaluate(EmitTo::All)?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
@@ -132,21 +157,37 @@ impl Aggregates {
         )?)
     }
 
-    fn merge(&self, tables: Vec<Table>) -> Result<Table> {
-        let mut merged = self.table()?;
-        let mut indices = Vec::new();
-        for mut table in tables {
-            let total = match (&mut merged.groups, &mut table.groups) {
-                (Some(into), Some(from)) => {
-                    into.intern(&from.emit(EmitTo::All)?, &mut indices)?;
-                    into.len()
-                }
-                _ => {
-                    indices.clear();
-                    indices.push(0);
-                    1
-                }
+    /// Where the keys of each table are among the keys of all; a topic is usually written by key, so that they
+    /// are apart.
+    fn place(&self, tables: &mut [Table], places: &mut Places) -> Result<()> {
+        let mut all = self.group_values()?;
+        places.apart = true;
+        for table in tables {
+            let Some(groups) = &mut table.groups else {
+                return internal_err!("a table without keys among those that have some");
             };
+            let before = all.len();
+            // DataFusion's cannot be used any more once they have emitted everything.
+            let keys = groups.emit(EmitTo::All)?;
+            let mut indices = Vec::new();
+            all.intern(&keys, &mut indices)?;
+            places.apart &= indices.iter().all(|&at| at >= before);
+            places.of_tables.push((indices, all.len()));
+            places.keys.push(keys);
+        }
+        places.all = Some(all);
+        Ok(())
+    }
+
+    /// What is in the first is not moved: its keys are the first of all.
+    fn merge(&self, tables: Vec<Table>, places: Places) -> Result<Table> {
+        let mut tables = tables.into_iter().zip(places.of_tables);
+        let mut merged = match tables.next() {
+            Some((first, _)) => first,
+            None => self.table()?,
+        };
+        merged.groups = places.all;
+        for (mut table, (indices, total)) in tables {
             let pairs = merged.accumulators.iter_mut().zip(&mut table.accumulators);
             for ((into, from), function) in pairs.zip(&self.functions) {
                 if function.sort.is_none() {
@@ -200,7 +241,9 @@ impl Function {
         let lowered =
             LoweredAggregateBuilder::new(expr, logical, input, &props, &context).build()?;
         let expr = lowered.aggregate;
-        let hard = expr.order_sensitivity() == AggregateOrderSensitivity::HardRequirement;
+        let sorts_itself = PERCENTILES.contains(&expr.fun().name());
+        let hard =
+            expr.order_sensitivity() == AggregateOrderSensitivity::HardRequirement && !sorts_itself;
         let mut arguments = expr.expressions();
         arguments.extend(expr.order_bys().iter().map(|by| Arc::clone(&by.expr)));
         Ok(Function {
@@ -219,14 +262,16 @@ impl Function {
         }
     }
 
-    fn accumulator(&self) -> Result<Box<dyn GroupsAccumulator>> {
+    fn accumulator(&self, input: &Schema) -> Result<Box<dyn GroupsAccumulator>> {
+        if let Some(ends) = ends::accumulator(&self.expr, input) {
+            return Ok(ends);
+        }
         if self.expr.groups_accumulator_supported() {
             return self.expr.create_groups_accumulator();
         }
         let expr = Arc::clone(&self.expr);
-        Ok(Box::new(GroupsAccumulatorAdapter::new(move || {
-            expr.create_accumulator()
-        })))
+        let held = GroupsAccumulatorAdapter::new(move || expr.create_accumulator());
+        Ok(Box::new(Collected::new(Box::new(held))))
     }
 
     fn update(
@@ -249,6 +294,18 @@ impl Function {
         let filter: Option<&BooleanArray> = filter.as_ref().map(|mask| mask.as_boolean());
         accumulator.update_batch(&values, groups, filter, total)
     }
+}
+
+/// The keys of several tables among the keys of all of them.
+#[derive(Default)]
+struct Places {
+    /// `None` where the window is the only key.
+    all: Option<Box<dyn GroupValues>>,
+    /// And how many keys there are up to this table: an accumulator takes it that it has seen each.
+    of_tables: Vec<(Vec<usize>, usize)>,
+    keys: Vec<Vec<ArrayRef>>,
+    /// No key is in two tables.
+    apart: bool,
 }
 
 /// The aggregates of one window and one topic partition so far.
@@ -308,5 +365,94 @@ impl Table {
                 Ok(1)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Float64Array, StringViewArray};
+    use arrow::datatypes::{Field, Float64Type};
+    use datafusion::functions_aggregate::expr_fn::{count, sum};
+    use datafusion::logical_expr::{ExprFunctionExt, col, lit};
+
+    use super::*;
+
+    type Row = (&'static str, Option<f64>);
+
+    fn aggregates() -> Aggregates {
+        let input = Arc::new(Schema::new(vec![
+            Field::new("key", DataType::Utf8View, true),
+            Field::new("value", DataType::Float64, true),
+        ]));
+        let large = sum(col("value")).filter(col("value").gt(lit(10.0)));
+        let functions = [
+            sum(col("value")),
+            large.build().unwrap(),
+            count(col("value")),
+        ];
+        Aggregates::new(input, 1, &functions).unwrap()
+    }
+
+    fn table(plan: &Aggregates, batches: &[&[Row]]) -> Table {
+        let mut table = plan.table().unwrap();
+        for rows in batches {
+            let keys: StringViewArray = rows.iter().map(|row| Some(row.0)).collect();
+            let values: Float64Array = rows.iter().map(|row| row.1).collect();
+            let columns: Vec<ArrayRef> = vec![Arc::new(keys), Arc::new(values)];
+            let batch = RecordBatch::try_new(Arc::clone(&plan.input), columns).unwrap();
+            table.update(plan, &batch, &mut Vec::new()).unwrap();
+        }
+        table
+    }
+
+    /// Key, sum, sum of those above 10.
+    fn result(plan: &Aggregates, tables: Vec<Table>) -> Vec<(String, Option<f64>, Option<f64>)> {
+        let rows = plan.finish(tables).unwrap();
+        let keys = rows.column(0).as_string_view();
+        let sums = rows.column(1).as_primitive::<Float64Type>();
+        let large = rows.column(2).as_primitive::<Float64Type>();
+        let sums = sums.iter().zip(large.iter());
+        let rows = keys.iter().zip(sums);
+        rows.map(|(key, (sum, large))| (key.unwrap().to_owned(), sum, large))
+            .collect()
+    }
+
+    #[test]
+    fn a_sum_of_nothing_is_null_in_one_table_in_several_and_where_keys_are_apart() {
+        let plan = aggregates();
+        let a: &[Row] = &[("a", Some(1.0)), ("b", None), ("a", Some(20.0))];
+        let b: &[Row] = &[("b", None), ("c", Some(2.0))];
+        let only_b: &[Row] = &[("b", None)];
+        let expected = |rows: &[(&str, Option<f64>, Option<f64>)]| {
+            let rows = rows.iter();
+            rows.map(|&(key, sum, large)| (key.to_owned(), sum, large))
+                .collect::<Vec<_>>()
+        };
+        let all = expected(&[
+            ("a", Some(21.0), Some(20.0)),
+            ("b", None, None),
+            ("c", Some(2.0), None),
+        ]);
+        assert_eq!(result(&plan, vec![table(&plan, &[a, b])]), all);
+        assert_eq!(
+            result(&plan, vec![table(&plan, &[a]), table(&plan, &[b])]),
+            all
+        );
+        let (large, small) = (&a[..1], only_b);
+        let several = vec![
+            table(&plan, &[large]),
+            table(&plan, &[large]),
+            table(&plan, &[small]),
+        ];
+        assert_eq!(
+            result(&plan, several),
+            expected(&[("a", Some(2.0), None), ("b", None, None)])
+        );
+        let just_a: &[Row] = &[("a", Some(21.0))];
+        let apart = vec![table(&plan, &[just_a]), table(&plan, &[only_b])];
+        assert_eq!(
+            result(&plan, apart),
+            expected(&[("a", Some(21.0), Some(21.0)), ("b", None, None)])
+        );
     }
 }

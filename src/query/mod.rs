@@ -6,7 +6,9 @@ pub mod sql;
 
 mod above;
 mod aggregates;
+mod collected;
 mod determinism;
+mod ends;
 mod explain;
 mod forgiving;
 mod json;

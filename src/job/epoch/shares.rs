@@ -46,6 +46,7 @@ impl Coordinator<'_> {
                         caught_up: false,
                         was_out_of_sight: false,
                         live: false,
+                        near: false,
                         last_frame: now,
                         position: start.read_from(),
                     };

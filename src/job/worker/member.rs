@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::job::lane::Lane;
 use crate::job::{Clock, JobError};
-use crate::model::{NANOS_PER_MILLI, Partition};
+use crate::model::{NANOS_PER_MILLI, NANOS_PER_SECOND, Partition};
 use crate::source::Event;
 use crate::window::Quiet;
 
@@ -24,6 +24,8 @@ pub struct Member {
     pub was_out_of_sight: bool,
     /// It was caught up at least once in this run.
     pub live: bool,
+    /// It was live, or a frame was young, at least once in this run.
+    pub near: bool,
     /// When the last frame was said, by the steady clock, nanoseconds; before its beginning it is negative.
     pub last_frame: i64,
     /// Next offset after what was handed on.
@@ -34,6 +36,12 @@ impl Member {
     /// Whether everything was handed on that a bounded run reads.
     pub fn finished(&self) -> bool {
         self.end.is_some_and(|end| self.position >= end)
+    }
+
+    fn comes_near(&mut self, behind: &AtomicUsize) {
+        if !std::mem::replace(&mut self.near, true) {
+            behind.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// How quiet it is at `now`, by the steady clock: a wall clock that is set changes nothing.
@@ -72,7 +80,11 @@ pub fn nanos(time: Duration) -> i64 {
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Hands an event to its partition. `behind` counts those that are not live yet.
+/// A frame that is younger says that its partition is read as it is written. The end itself is not seen while
+/// every fetch brings something.
+const YOUNG: i64 = NANOS_PER_SECOND;
+
+/// Hands an event to its partition. `behind` counts those that are not near their end yet.
 pub fn take(
     members: &mut BTreeMap<Partition, Member>,
     event: Event<'_>,
@@ -94,6 +106,9 @@ pub fn take(
             let age = match frame.timestamp_ms {
                 Some(ms) if !member.live => {
                     let age = now.wall.saturating_sub(ms.saturating_mul(NANOS_PER_MILLI));
+                    if age < YOUNG {
+                        member.comes_near(behind);
+                    }
                     age.max(0)
                 }
                 _ => 0,
@@ -105,9 +120,8 @@ pub fn take(
         Event::CaughtUp { partition, offset } => {
             if let Some(member) = members.get_mut(&partition) {
                 member.caught_up = true;
-                if !std::mem::replace(&mut member.live, true) {
-                    behind.fetch_sub(1, Ordering::Relaxed);
-                }
+                member.live = true;
+                member.comes_near(behind);
                 // While nobody could say anything, nobody was quiet.
                 if std::mem::take(&mut member.was_out_of_sight) {
                     member.last_frame = nanos(now.steady);

@@ -5,7 +5,7 @@
 pub enum Held {
     /// A few numbers.
     Fixed,
-    /// A sketch of a limited size, whose last digits depend on how the rows were cut into batches.
+    /// A sketch of a limited size, whose last digits depend on the order of the rows.
     Sketch,
     /// Every distinct value.
     Distinct,

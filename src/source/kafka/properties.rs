@@ -16,16 +16,19 @@ const QUEUE_KBYTES: usize = 2 * 1024;
 const QUEUE_FRAMES: usize = 6_000;
 
 /// Ours, which the user's properties override.
-const DEFAULTS: [(&str, &str); 8] = [
+const DEFAULTS: [(&str, &str); 9] = [
     ("client.id", "stockpulse-ingest"),
     ("isolation.level", "read_committed"),
     ("allow.auto.create.topics", "false"),
     // The fetcher sleeps this long when the queue is full; with the default of a second it sleeps
     // on while a quick reader has long run dry, the sooner the smaller the queue is.
     ("fetch.queue.backoff.ms", "2"),
-    ("fetch.wait.max.ms", "100"),
+    // Every fetch wakes four threads, here and there: the broker gathers what comes within 50 ms,
+    // unless there is enough of it.
+    ("fetch.min.bytes", "16384"),
+    ("fetch.wait.max.ms", "50"),
     // A response is kept whole until its last message is handed on.
-    ("fetch.message.max.bytes", "262144"),
+    ("fetch.message.max.bytes", "131072"),
     ("fetch.max.bytes", "4194304"),
     ("socket.keepalive.enable", "true"),
 ];

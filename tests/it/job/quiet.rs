@@ -50,6 +50,16 @@ struct Running {
 impl Running {
     /// Starts so many seconds after the start.
     fn start(topic: &ReplayTopic, threads: usize, seconds: i64) -> Running {
+        Running::triggered(topic, threads, seconds, Some(Duration::from_millis(5)))
+    }
+
+    /// Without a trigger: as soon as windows can be closed, and anyhow once an hour.
+    fn triggered(
+        topic: &ReplayTopic,
+        threads: usize,
+        seconds: i64,
+        trigger: Option<Duration>,
+    ) -> Running {
         let sql = OHLC.replace(
             "COMMIT_INTERVAL | 1 second",
             "COMMIT_INTERVAL | 1 microsecond",
@@ -70,8 +80,8 @@ impl Running {
         let wall = move || now.load(Ordering::Relaxed);
         let spec = JobSpec {
             clock: Clock::simulated(wall, steady, std::thread::sleep),
-            closes_at_once: false,
-            trigger: Duration::from_millis(5),
+            closes_at_once: trigger.is_none(),
+            trigger: trigger.unwrap_or(Duration::from_secs(3600)),
             ..bench.spec_at(&regime, long_before).unwrap()
         };
         let (stop, topic) = (Arc::clone(&spec.stop), topic.clone());
@@ -162,6 +172,25 @@ fn the_last_candle_appears_when_every_partition_has_been_quiet_for_long_enough()
         let summary = running.end();
         assert_eq!(summary.open_windows, 0);
         assert_eq!(counts(&summary)["in_windows"], 2 * partitions as u64);
+    }
+}
+
+#[test]
+fn a_window_is_committed_as_soon_as_it_can_be_closed_and_does_not_wait_for_the_trigger() {
+    for threads in [1, 2] {
+        let topic = ReplayTopic::new("raw_ticks", 2);
+        topic.append(0, frame("A", 10.0, 10));
+        topic.append(1, frame("B", 20.0, 10));
+        let running = Running::triggered(&topic, threads, 10, None);
+        topic.append(0, frame("A", 11.0, 130));
+        topic.append(1, frame("B", 21.0, 130));
+        running.wait_for(&["A,0,10.0", "B,0,20.0"]);
+        topic.append(0, frame("A", 12.0, 260));
+        topic.append(1, frame("B", 22.0, 260));
+        running.wait_for(&["A,0,10.0", "A,120,11.0", "B,0,20.0", "B,120,21.0"]);
+        let epochs = running.epochs.load(Ordering::Relaxed);
+        assert!(epochs < 10, "{epochs} commits for two windows");
+        assert_eq!(counts(&running.end())["in_windows"], 6);
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::worker::{ClosedTables, Command, LaneView, Note, Turn, Worker};
 use super::{Clock, JobError};
-use crate::model::Watermark;
+use crate::model::{Watermark, Window};
 
 /// The workers of a run.
 pub struct Crew {
@@ -177,11 +177,12 @@ impl Crew {
         Ok(views)
     }
 
-    /// Takes closed windows out of every worker; they go on then.
+    /// Takes closed windows out of every worker, and copies of open ones; they go on then.
     pub fn close(
         &mut self,
         emitted: &[Watermark],
         budget_per_partition: Option<u64>,
+        copies: &[Vec<Window>],
     ) -> Result<ClosedTables, JobError> {
         (self.waiting, self.finished, self.crowded) = (0, 0, false);
         let mut all = ClosedTables::default();
@@ -192,13 +193,14 @@ impl Crew {
                     let close = Command::Close {
                         emitted: emitted.to_vec(),
                         budget_per_partition,
+                        copies: copies.to_vec(),
                     };
                     command.send(close).map_err(|_| failure(notes))?;
                 }
             }
             Members::Turns { workers, .. } => {
                 for worker in workers {
-                    all.add(worker.close(emitted, budget_per_partition)?);
+                    all.add(worker.close(emitted, budget_per_partition, copies)?);
                 }
                 return Ok(all);
             }

@@ -2,6 +2,7 @@
 //! publish. The workers read on while rows are computed and written.
 
 mod commit;
+mod open;
 mod report;
 mod shares;
 
@@ -80,6 +81,10 @@ pub struct Coordinator<'a> {
     triggered_at: Duration,
     /// When the topic was asked for its partitions.
     counted_at: Duration,
+    /// See [`JobSpec::open`].
+    open: Option<super::open::OpenRows>,
+    /// When open windows were copied last.
+    copied_at: Duration,
 }
 
 /// What the coordinator's waiting ended for.
@@ -100,6 +105,8 @@ struct Taken {
     closed: ClosedTables,
     watermark: Watermark,
     open: Vec<Vec<Window>>,
+    /// Whether open windows were copied.
+    is_copied: bool,
 }
 
 impl<'a> Coordinator<'a> {
@@ -157,6 +164,8 @@ impl<'a> Coordinator<'a> {
             tasks,
             triggered_at: now,
             counted_at: now,
+            open: spec.open,
+            copied_at: now,
             sinks,
             letters,
             committed: checkpoint,
@@ -306,6 +315,10 @@ impl<'a> Coordinator<'a> {
             if left.is_zero() {
                 return Ok(Due::Epoch);
             }
+            // What is read in an epoch is counted where there is a budget.
+            if self.budget.is_none() && self.is_looked_at() {
+                return Ok(Due::Close);
+            }
             if self.is_prompt() && now >= self.looked_at + CLOSE_EVERY {
                 return Ok(Due::Close);
             }
@@ -342,8 +355,11 @@ impl<'a> Coordinator<'a> {
                 emitted.advance(Watermark(end));
             }
         }
-        let closed = crew.close(&self.emitted, self.budget_per_partition(partitions))?;
+        let copies = self.to_copy(&open);
+        let budget = self.budget_per_partition(partitions);
+        let closed = crew.close(&self.emitted, budget, &copies)?;
         Ok(Taken {
+            is_copied: !copies.is_empty(),
             closed,
             watermark,
             open,
@@ -377,6 +393,8 @@ impl<'a> Coordinator<'a> {
         let open = taken.open.iter().flatten();
         self.summary.open_since = open.map(|window| window.start).min();
         let rows = self.rows(taken.closed.tables)?;
+        let copies = taken.is_copied.then_some(taken.closed.copies);
+        self.show_open(copies, taken.watermark)?;
         if rows.iter().any(|rows| !rows.is_empty()) {
             self.pending_since = self.clock.steady();
         }

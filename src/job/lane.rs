@@ -4,6 +4,7 @@
 //! micro-batches were cut.
 
 mod begin;
+mod copies;
 mod frames;
 mod letters;
 mod pass;

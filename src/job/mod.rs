@@ -10,6 +10,7 @@ mod dead_letters;
 mod epoch;
 mod error;
 mod lane;
+pub mod open;
 pub mod progress;
 mod rebuild;
 mod start;
@@ -96,6 +97,8 @@ pub struct JobSpec {
     pub in_turns: bool,
     /// What it counts.
     pub metrics: IngestMetrics,
+    /// Where it shows the rows of open windows to who asks; `None`: nowhere.
+    pub open: Option<open::OpenRows>,
 }
 
 /// How a run ended.

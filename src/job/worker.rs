@@ -47,6 +47,8 @@ pub enum Command {
         emitted: Vec<Watermark>,
         /// Frames to read of each partition until the next epoch; `None`: no limit.
         budget_per_partition: Option<u64>,
+        /// Per output the open windows to copy; none where nobody looks at them.
+        copies: Vec<Vec<Window>>,
     },
 }
 
@@ -82,6 +84,8 @@ pub struct LaneView {
 pub struct ClosedTables {
     /// By output, window and partition.
     pub tables: Vec<(usize, Window, Partition, Table)>,
+    /// Copies of tables that stay open, likewise.
+    pub copies: Vec<(usize, Window, Partition, Table)>,
     /// Rows of queries without windows, by output and partition.
     pub passed: Vec<(usize, Partition, SinkRows)>,
     /// Dead letters, by partition.
@@ -98,6 +102,7 @@ impl ClosedTables {
     /// Adds another worker's.
     pub fn add(&mut self, other: ClosedTables) {
         self.tables.extend(other.tables);
+        self.copies.extend(other.copies);
         self.passed.extend(other.passed);
         self.letters.extend(other.letters);
         self.partitions.extend(other.partitions);
@@ -196,7 +201,8 @@ impl Worker {
                 Ok(Command::Close {
                     emitted,
                     budget_per_partition,
-                }) => self.close(&emitted, budget_per_partition)?,
+                    copies,
+                }) => self.close(&emitted, budget_per_partition, &copies)?,
                 Ok(Command::Look) => {
                     let message = "asked twice without an answer between";
                     return Err(JobError::Failed(message.into()));
@@ -327,6 +333,7 @@ impl Worker {
         &mut self,
         emitted: &[Watermark],
         budget_per_partition: Option<u64>,
+        copies: &[Vec<Window>],
     ) -> Result<ClosedTables, JobError> {
         let partitions = self.members.len() as u64;
         self.budget = budget_per_partition.map(|each| each * partitions);
@@ -337,6 +344,10 @@ impl Worker {
             closed
                 .tables
                 .extend(tables.map(|(at, window, table)| (at, window, partition, table)));
+            let copies = member.lane.copies(copies)?.into_iter();
+            closed
+                .copies
+                .extend(copies.map(|(at, window, table)| (at, window, partition, table)));
             let passed = member.lane.take_passed().into_iter();
             closed
                 .passed

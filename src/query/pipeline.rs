@@ -207,6 +207,11 @@ impl Pipeline {
         table.update(&self.windowed()?.aggregates, input, scratch)
     }
 
+    /// A copy of a table, which goes on as if nothing had happened. What cannot be copied is null in it.
+    pub fn copy(&self, table: &mut Table) -> Result<Table> {
+        self.windowed()?.aggregates.copy(table)
+    }
+
     /// The sink's rows of one closed window, from the tables of its partitions in partition order.
     pub fn finish(&self, window: Window, tables: Vec<Table>, tasks: &Tasks) -> Result<RecordBatch> {
         let windowed = self.windowed()?;

@@ -6,7 +6,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringViewArray};
+use arrow::array::{Array, ArrayRef, AsArray, StringViewBuilder};
 use datafusion::common::hash_utils::RandomState;
 use datafusion::common::{Result, not_impl_err};
 use datafusion::logical_expr::EmitTo;
@@ -14,6 +14,8 @@ use datafusion::physical_plan::aggregates::group_values::GroupValues;
 
 /// Slots of an empty table, a power of two.
 const FIRST_SLOTS: usize = 64;
+/// Bytes of a text that a view holds itself, at the most.
+const INLINE: usize = 12;
 /// The seed of the hashes; any will do, and it must not differ between runs.
 const SEED: u64 = 0x5350;
 
@@ -145,9 +147,15 @@ impl GroupValues for TextKeys {
             return not_impl_err!("a window's keys are emitted at once");
         }
         let texts = std::mem::replace(self, TextKeys::new()).texts;
-        Ok(vec![Arc::new(
-            texts.into_iter().collect::<StringViewArray>(),
-        )])
+        // A block of its own would be 8 kB, which every closed window has until it is committed.
+        let long = texts.iter().flatten().filter(|text| text.len() > INLINE);
+        let bytes = long.map(|text| text.len()).sum::<usize>().max(1);
+        let block = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let mut array = StringViewBuilder::with_capacity(texts.len()).with_fixed_block_size(block);
+        texts
+            .iter()
+            .for_each(|text| array.append_option(text.as_deref()));
+        Ok(vec![Arc::new(array.finish())])
     }
 
     fn clear_shrink(&mut self, _: usize) {
@@ -157,6 +165,8 @@ impl GroupValues for TextKeys {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::StringViewArray;
+
     use super::*;
 
     #[test]

@@ -143,6 +143,7 @@ pub fn launch(
         disk: Disk::default(),
         in_turns: false,
         metrics: metrics.clone(),
+        open: None,
     };
     if !options.rebuild {
         return Ok(Some(job::run(spec(plan), &topic, on_progress)?));

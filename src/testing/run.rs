@@ -194,6 +194,7 @@ impl<'a> Runnable<'a> {
             disk: Disk::default(),
             in_turns: false,
             metrics: IngestMetrics::default(),
+            open: None,
         };
         let frames = self.case.frames.len() as u64;
         let mut on_progress = |report: &ProgressReport| {

@@ -193,6 +193,7 @@ impl Scene {
             disk: disk.clone(),
             in_turns: true,
             metrics: IngestMetrics::default(),
+            open: None,
         }
     }
 

@@ -102,6 +102,7 @@ impl Bench {
             disk: Disk::default(),
             in_turns: false,
             metrics: IngestMetrics::default(),
+            open: None,
         })
     }
 

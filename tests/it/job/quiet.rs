@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use stockpulse::job::open::OpenRows;
 use stockpulse::job::{Clock, JobSpec, Summary};
 use stockpulse::source::replay::{ReplayFrame, ReplayTopic};
 
@@ -41,6 +44,7 @@ fn nanos(seconds: i64) -> i64 {
 /// A job that runs on, and its clock.
 struct Running {
     bench: Arc<Bench>,
+    open: OpenRows,
     clock: Arc<AtomicI64>,
     epochs: Arc<AtomicI64>,
     stop: Arc<AtomicBool>,
@@ -78,10 +82,12 @@ impl Running {
             begun.elapsed() + Duration::from_nanos(passed.try_into().unwrap())
         };
         let wall = move || now.load(Ordering::Relaxed);
+        let open = OpenRows::default();
         let spec = JobSpec {
             clock: Clock::simulated(wall, steady, std::thread::sleep),
             closes_at_once: trigger.is_none(),
             trigger: trigger.unwrap_or(Duration::from_secs(3600)),
+            open: Some(open.clone()),
             ..bench.spec_at(&regime, long_before).unwrap()
         };
         let (stop, topic) = (Arc::clone(&spec.stop), topic.clone());
@@ -89,6 +95,7 @@ impl Running {
         let counted = Arc::clone(&epochs);
         Running {
             bench,
+            open,
             clock,
             epochs,
             stop,
@@ -125,6 +132,23 @@ impl Running {
         let begun = Instant::now();
         while self.candles() != candles {
             assert!(begun.elapsed() < PATIENCE, "{:?}", self.candles());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Asks for the open windows until these are their candles, as symbol,close,trades.
+    fn wait_for_open(&self, candles: &[&str]) {
+        let begun = Instant::now();
+        loop {
+            self.open.ask();
+            let open = self.open.shown().map_or_else(Vec::new, |shown| {
+                let rows = shown.outputs.iter().flat_map(|output| &output.rows);
+                rows.flat_map(symbols_closes_and_trades).collect()
+            });
+            if open == candles {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{open:?}");
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -190,6 +214,40 @@ fn a_window_is_committed_as_soon_as_it_can_be_closed_and_does_not_wait_for_the_t
         running.wait_for(&["A,0,10.0", "A,120,11.0", "B,0,20.0", "B,120,21.0"]);
         let epochs = running.epochs.load(Ordering::Relaxed);
         assert!(epochs < 10, "{epochs} commits for two windows");
+        assert_eq!(counts(&running.end())["in_windows"], 6);
+    }
+}
+
+fn symbols_closes_and_trades(rows: &RecordBatch) -> Vec<String> {
+    let column = |name| rows.column_by_name(name).unwrap();
+    let symbols = arrow::compute::cast(column("symbol"), &DataType::Utf8).unwrap();
+    let closes = column("close").as_primitive::<Float64Type>();
+    let trades = column("trades").as_primitive::<Int64Type>();
+    (0..rows.num_rows())
+        .map(|row| {
+            let symbol = symbols.as_string::<i32>().value(row);
+            format!("{symbol},{:?},{}", closes.value(row), trades.value(row))
+        })
+        .collect()
+}
+
+#[test]
+fn who_asks_sees_what_open_windows_would_come_to_and_changes_nothing() {
+    for threads in [1, 2] {
+        let topic = ReplayTopic::new("raw_ticks", 2);
+        topic.append(0, frame("A", 10.0, 10));
+        topic.append(1, frame("B", 20.0, 10));
+        let running = Running::start(&topic, threads, 10);
+        running.wait_for_open(&["A,10.0,1", "B,20.0,1"]);
+        topic.append(0, frame("A", 9.0, 5));
+        topic.append(1, frame("B", 21.0, 20));
+        // The close is the latest by event time; the window is still open.
+        running.wait_for_open(&["A,10.0,2", "B,21.0,2"]);
+        running.stays(&[]);
+        topic.append(0, frame("A", 11.0, 130));
+        topic.append(1, frame("B", 22.0, 130));
+        running.wait_for(&["A,0,10.0", "B,0,21.0"]);
+        running.wait_for_open(&["A,11.0,1", "B,22.0,1"]);
         assert_eq!(counts(&running.end())["in_windows"], 6);
     }
 }

@@ -249,6 +249,7 @@ impl Lives {
             disk: Disk::watched(moods.clone()),
             in_turns: true,
             metrics: IngestMetrics::default(),
+            open: None,
         }
     }
 

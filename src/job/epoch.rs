@@ -394,7 +394,7 @@ impl<'a> Coordinator<'a> {
         self.summary.open_since = open.map(|window| window.start).min();
         let rows = self.rows(taken.closed.tables)?;
         let copies = taken.is_copied.then_some(taken.closed.copies);
-        self.show_open(copies, taken.watermark)?;
+        self.show_open(copies, taken.watermark);
         if rows.iter().any(|rows| !rows.is_empty()) {
             self.pending_since = self.clock.steady();
         }

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::Coordinator;
-use crate::job::JobError;
 use crate::job::open::{OpenOutput, Shown};
 use crate::model::{Partition, Watermark, Window};
 use crate::query::Table;
@@ -37,17 +36,25 @@ impl Coordinator<'_> {
         &self,
         copies: Option<Vec<(usize, Window, Partition, Table)>>,
         watermark: Watermark,
-    ) -> Result<(), JobError> {
+    ) {
         let Some(open) = &self.open else {
-            return Ok(());
+            return;
         };
         let Some(copies) = copies else {
             if !open.are_wanted() {
                 open.clear();
             }
-            return Ok(());
+            return;
         };
-        let rows = self.rows(copies)?;
+        let rows = match self.rows(copies) {
+            Ok(rows) => rows,
+            // Nulls where a column takes none, for one: it is not for a look to end the job.
+            Err(error) => {
+                tracing::debug!(%error, "the rows of open windows cannot be shown");
+                open.clear();
+                return;
+            }
+        };
         let outputs = self.shared.plan.outputs.iter().zip(rows);
         let windowed = outputs.filter(|(output, _)| output.pipeline.windows().is_some());
         let outputs = windowed.map(|(output, rows)| OpenOutput {
@@ -59,6 +66,5 @@ impl Coordinator<'_> {
             watermark,
             outputs: outputs.collect(),
         });
-        Ok(())
     }
 }

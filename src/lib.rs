@@ -17,6 +17,7 @@
 //! | [`sink`] | closed windows → Parquet: stage, publish |
 //! | [`checkpoint`] | what has durably happened |
 //! | [`job`] | the loop over the rooms above |
+//! | [`page`] | the page of a running job |
 //! | [`submit`] | spark-submit's command line |
 //! | [`candles`] | Parquet files → rows |
 //! | [`api`] | HTTP |
@@ -39,6 +40,7 @@ pub mod checkpoint;
 pub mod decode;
 pub mod disk;
 pub mod job;
+pub mod page;
 pub mod query;
 pub mod sink;
 pub mod source;

@@ -134,7 +134,15 @@ fn ingest(sql: &SqlFile, stop: &Arc<AtomicBool>, mut screen: Screen) -> Result<(
     let options = IngestOptions::plain("ohlc", threads, Trigger::AtOnce);
     let metrics = IngestMetrics::default();
     let mut show = |report: &ProgressReport| screen.show(report);
-    let ended = launch::launch(&options, sql, stop, &metrics, Console::stdout(), &mut show);
+    let ended = launch::launch(
+        &options,
+        sql,
+        stop,
+        &metrics,
+        Console::stdout(),
+        None,
+        &mut show,
+    );
     let summary: Option<Summary> = ended.map_err(|error| (error.exit(), error.to_string()))?;
     screen.goodbye(summary.as_ref());
     Ok(())

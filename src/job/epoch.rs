@@ -29,8 +29,6 @@ use crate::window::closing_watermark;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often a job that has caught up looks whether windows can be closed.
 const CLOSE_EVERY: Duration = Duration::from_millis(50);
-/// How often a topic is asked whether it has got more partitions.
-const COUNT_EVERY: Duration = Duration::from_secs(30);
 
 /// Runs epochs over the workers.
 pub struct Coordinator<'a> {
@@ -85,6 +83,10 @@ pub struct Coordinator<'a> {
     open: Option<super::open::OpenRows>,
     /// When open windows were copied last.
     copied_at: Duration,
+    /// Distinct keys in open windows.
+    open_groups: usize,
+    /// Where the time since the last report went.
+    stages: super::progress::Stages,
 }
 
 /// What the coordinator's waiting ended for.
@@ -166,6 +168,8 @@ impl<'a> Coordinator<'a> {
             counted_at: now,
             open: spec.open,
             copied_at: now,
+            open_groups: 0,
+            stages: Default::default(),
             sinks,
             letters,
             committed: checkpoint,
@@ -235,12 +239,17 @@ impl<'a> Coordinator<'a> {
                     Due::Epoch if self.has_grown(topic, bounds.len()) => Due::Repartition,
                     due => due,
                 };
+                let begun = self.clock.steady();
                 let taken = self.take(&mut crew)?;
+                let took = self.clock.steady();
                 let (watermark, windows) = self.close(taken)?;
+                self.stages.take += took.saturating_sub(begun);
+                self.stages.compute += self.clock.since(took);
                 if due == Due::Close && !self.is_full() && !self.is_ready() {
                     continue;
                 }
                 let last = matches!(due, Due::Last | Due::Repartition);
+                let computed = self.clock.steady();
                 match self.commit(topic, last) {
                     Err(JobError::ReaderGone) => {
                         tracing::info!("nobody reads what is printed any more, so the job ends");
@@ -248,6 +257,7 @@ impl<'a> Coordinator<'a> {
                     }
                     committed => committed?,
                 }
+                self.stages.commit += self.clock.since(computed);
                 let report = self.report(watermark, windows, starts);
                 on_progress(&ProgressReport {
                     offsets_total,
@@ -262,29 +272,6 @@ impl<'a> Coordinator<'a> {
                 }
             }
         })
-    }
-
-    /// Whether the topic has got more partitions than the `known` ones; asked now and then. A bounded run
-    /// reads what was there at its start, and one that commits nothing could not go on.
-    fn has_grown(&mut self, topic: &dyn Topic, known: usize) -> bool {
-        if self.bounded || self.store.is_none() || self.clock.since(self.counted_at) < COUNT_EVERY {
-            return false;
-        }
-        self.counted_at = self.clock.steady();
-        let has_grown = topic.partition_count().is_some_and(|now| now > known);
-        if has_grown {
-            tracing::info!(
-                topic = topic.name(),
-                known,
-                "the topic has got more partitions"
-            );
-        }
-        has_grown
-    }
-
-    fn budget_per_partition(&self, partitions: usize) -> Option<u64> {
-        self.budget
-            .map(|budget| (budget / partitions.max(1) as u64).max(1))
     }
 
     /// Waits until something is due. A run without an end compacts meanwhile, one with an end before that.
@@ -387,6 +374,7 @@ impl<'a> Coordinator<'a> {
         self.counts.add(&taken.closed.counts);
         self.metrics.ticks(&taken.closed.counts);
         let windows: usize = taken.open.iter().map(Vec::len).sum();
+        self.open_groups = taken.closed.open_groups;
         self.metrics
             .open(windows, taken.closed.open_groups, taken.watermark);
         self.summary.open_windows = windows;

@@ -1,6 +1,8 @@
 //! What a running job says of itself, for a person to see.
 
-use crate::model::{Epoch, Watermark};
+use std::time::Duration;
+
+use crate::model::{Counts, Epoch, Partition, Watermark};
 
 /// Where a job stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +27,43 @@ pub struct ProgressReport {
     pub files: usize,
     /// What a rebuild is at; `None`: it is none.
     pub rebuild: Option<RebuildPhase>,
+    /// What became of the ticks since the job's first epoch.
+    pub counts: Counts,
+    /// Distinct keys in open windows.
+    pub open_groups: usize,
+    /// Every partition, in order.
+    pub partitions: Vec<PartitionProgress>,
+    /// Where the time since the last report went.
+    pub stages: Stages,
+}
+
+/// Where a partition stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionProgress {
+    /// Which.
+    pub partition: Partition,
+    /// The offset after the last that was read.
+    pub next: i64,
+    /// Its own watermark.
+    pub watermark: Watermark,
+}
+
+/// Where the coordinator's time went; the workers read and aggregate meanwhile.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stages {
+    /// Asking the workers, and taking the closed windows out of them.
+    pub take: Duration,
+    /// Computing the rows of closed windows.
+    pub compute: Duration,
+    /// Writing files, the checkpoint, and making them visible.
+    pub commit: Duration,
+}
+
+impl Stages {
+    /// All of it.
+    pub fn total(&self) -> Duration {
+        self.take + self.compute + self.commit
+    }
 }
 
 /// What a rebuild is at.
@@ -50,6 +89,10 @@ impl ProgressReport {
             epoch: Some(epoch),
             files: 0,
             rebuild: Some(RebuildPhase::Swapping),
+            counts: Counts::default(),
+            open_groups: 0,
+            partitions: Vec::new(),
+            stages: Stages::default(),
         }
     }
 

@@ -7,6 +7,7 @@ pub mod kafka;
 pub mod replay;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{FrameRef, Offsets, Partition};
@@ -73,6 +74,32 @@ pub trait Topic: Send + Sync {
     fn commit(&self, offsets: &Offsets);
     /// Where the consumer group stands, of the partitions where it stands anywhere.
     fn group_offsets(&self) -> Result<Offsets, SourceError>;
+}
+
+impl<T: Topic + ?Sized> Topic for Arc<T> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn bounds(&self) -> Result<BTreeMap<Partition, Bounds>, SourceError> {
+        (**self).bounds()
+    }
+
+    fn open(&self, start: &Offsets) -> Result<Box<dyn Source>, SourceError> {
+        (**self).open(start)
+    }
+
+    fn partition_count(&self) -> Option<usize> {
+        (**self).partition_count()
+    }
+
+    fn commit(&self, offsets: &Offsets) {
+        (**self).commit(offsets);
+    }
+
+    fn group_offsets(&self) -> Result<Offsets, SourceError> {
+        (**self).group_offsets()
+    }
 }
 
 /// A reader of some partitions; owned by one thread.

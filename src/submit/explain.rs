@@ -47,6 +47,14 @@ impl Look {
     }
 }
 
+/// What `--explain` says of a job that is started.
+pub fn explained(options: &IngestOptions, sql: &SqlFile) -> String {
+    match prepare(options, sql) {
+        Ok(prepared) => explanation(options, &prepared, sql),
+        Err(error) => error.to_string(),
+    }
+}
+
 /// Checks a job as a start would, and says on standard output what was asked for.
 pub fn look(look: Look, options: &IngestOptions, sql: &SqlFile) -> ExitCode {
     let prepared = match prepare(options, sql).and_then(checked) {

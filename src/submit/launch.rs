@@ -1,5 +1,6 @@
 //! From options and SQL to a running job: plans the file, connects to Kafka, runs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,10 +16,12 @@ use crate::job::{
     Summary,
 };
 use crate::metrics::ingest::IngestMetrics;
-use crate::model::Exit;
+use crate::model::{Exit, Partition};
+use crate::page::Board;
 use crate::query::JobPlan;
 use crate::query::sql::{Diagnostics, SourceOffset, SqlFile};
 use crate::sink::{Console, default_checkpoint_dir};
+use crate::source::Topic;
 use crate::source::kafka::{KafkaTopic, REACH_TIMEOUT};
 
 /// Least time between two epochs where the options give none: an unbounded run always has one.
@@ -93,6 +96,7 @@ pub fn launch(
     stop: &Arc<AtomicBool>,
     metrics: &IngestMetrics,
     console: Console,
+    board: Option<&Board>,
     on_progress: &mut dyn FnMut(&ProgressReport),
 ) -> Result<Option<Summary>, LaunchError> {
     let launched = Instant::now();
@@ -118,6 +122,14 @@ pub fn launch(
     let Some(topic) = topic else {
         return Ok(None);
     };
+    let topic = Arc::new(topic);
+    if let Some(board) = board {
+        let asked = Arc::clone(&topic);
+        board.set_ends(
+            plan.source.options.topic.clone(),
+            Box::new(move || ends(&*asked)),
+        );
+    }
     let topic = Announced::new(topic, launched);
     let spec = |plan| JobSpec {
         name: name.clone(),
@@ -143,7 +155,7 @@ pub fn launch(
         disk: Disk::default(),
         in_turns: false,
         metrics: metrics.clone(),
-        open: None,
+        open: board.map(|board| board.open().clone()),
     };
     if !options.rebuild {
         return Ok(Some(job::run(spec(plan), &topic, on_progress)?));
@@ -154,6 +166,17 @@ pub fn launch(
     }
     let plan = JobPlan::new(sql).map_err(LaunchError::Sql)?;
     Ok(Some(job::run(spec(plan), &topic, on_progress)?))
+}
+
+/// Where the partitions of a topic end; `None`: the broker does not say so now.
+fn ends(topic: &dyn Topic) -> Option<BTreeMap<Partition, i64>> {
+    let bounds = topic.bounds().ok()?;
+    Some(
+        bounds
+            .into_iter()
+            .map(|(partition, bounds)| (partition, bounds.high))
+            .collect(),
+    )
 }
 
 /// `startingOffsets` where it was given, else the table's `source.offset`, else the beginning.

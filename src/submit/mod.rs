@@ -6,6 +6,7 @@ mod begin;
 mod explain;
 pub mod launch;
 mod letters;
+mod page;
 pub mod progress;
 
 use std::io::IsTerminal;
@@ -117,9 +118,23 @@ fn start(options: IngestOptions, sql: SqlFile) -> ExitCode {
     let mut progress = Progress::new(kind, std::io::stderr().is_terminal());
     let metrics = IngestMetrics::default();
     let console = progress.console();
-    let ended = launch::launch(&options, &sql, &stop, &metrics, console, &mut |report| {
-        progress.update(report)
-    });
+    let page = page::open(&options, &sql, &metrics);
+    let board = page.as_ref().map(|(board, _)| board);
+    let ended = launch::launch(
+        &options,
+        &sql,
+        &stop,
+        &metrics,
+        console,
+        board,
+        &mut |report| {
+            if let Some(board) = board {
+                board.update(report, chrono::Utc::now().timestamp_millis());
+            }
+            progress.update(report);
+        },
+    );
+    drop(page);
     progress.finish();
     match ended {
         Ok(Some(summary)) => {

@@ -188,6 +188,10 @@ mod tests {
             epoch: Some(Epoch(7)),
             files: 3,
             rebuild: None,
+            counts: Default::default(),
+            open_groups: 50,
+            partitions: Vec::new(),
+            stages: Default::default(),
         }
     }
 
@@ -205,6 +209,10 @@ mod tests {
             offsets_total: None,
             epoch: None,
             files: 0,
+            counts: Default::default(),
+            open_groups: 0,
+            partitions: Vec::new(),
+            stages: Default::default(),
             rebuild: None,
         };
         expect!["0 ticks/s | watermark none yet | 0 windows open | 0 rows written"]

@@ -12,6 +12,7 @@ mod explain;
 mod fuzz;
 mod job;
 mod kill;
+mod page;
 mod producer;
 mod read;
 mod sim;

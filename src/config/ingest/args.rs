@@ -27,6 +27,10 @@ Properties (--conf, or the properties file):
                                            they become one, never those of today and yesterday (UTC)
   spark.stockpulse.compactionGrace         how long ago the last of them was published (default: 1 hour)
   spark.stockpulse.rebuild                 true: as --rebuild (default: false)
+  spark.ui.enabled                         false: no page of the job (default: true)
+  spark.ui.port                            the page's port; the next free one of 16 is taken (default: 8086)
+  spark.stockpulse.ui.host                 address it listens on (default: 127.0.0.1); STOCKPULSE_JOB_TOKEN in
+                                           the environment is the token that it then asks for
   spark.stockpulse.var.NAME                value of {{ NAME }} in the SQL file; it beats the environment,
                                            which beats .env, which beats the default in the file
   spark.kafka.PROPERTY                     any librdkafka property; it beats the SQL file's options

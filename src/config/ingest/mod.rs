@@ -29,11 +29,28 @@ const DEFAULT_COMPACTION_GRACE: Duration = Duration::from_secs(60 * 60);
 pub const DEFAULT_TRIGGER: Duration = Duration::from_secs(1);
 /// A list of librdkafka properties for every binary.
 pub const KAFKA_PROPERTIES: &str = "KAFKA_PROPERTIES";
+/// The token that the job's page asks for; from the environment only, since a command line is public.
+const JOB_TOKEN: &str = "STOCKPULSE_JOB_TOKEN";
+/// Where the job's page is, unless told otherwise: on this machine only.
+pub const DEFAULT_UI_HOST: &str = "127.0.0.1";
+/// The port of the job's page that is tried first.
+pub const DEFAULT_UI_PORT: u16 = 8086;
 
 /// A wrong command line or configuration value: what is wrong and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);
+
+/// Where the job's page is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UiOptions {
+    /// Address to listen on.
+    pub host: String,
+    /// The first port that is tried; 0: any free one.
+    pub port: u16,
+    /// What every request but `/`, `/healthz` and `/readyz` has to bring; `None`: nothing.
+    pub token: Option<Secret>,
+}
 
 /// How a job is run. What it computes is in the SQL file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +79,8 @@ pub struct IngestOptions {
     pub compaction: Option<Duration>,
     /// Whether the tables are computed again from all that Kafka retains before the job goes on.
     pub rebuild: bool,
+    /// Where the job's page is; `None`: it has none.
+    pub ui: Option<UiOptions>,
     /// Values of the SQL file's variables from `spark.stockpulse.var.NAME`.
     pub vars: BTreeMap<String, String>,
     /// librdkafka properties from `KAFKA_PROPERTIES`: the SQL file's options beat them.
@@ -119,6 +138,7 @@ impl IngestOptions {
                 || properties
                     .read(known::REBUILD, values::boolean)?
                     .unwrap_or(false),
+            ui: ui(&properties, environment)?,
             vars: properties.below(known::VAR_PREFIX).collect(),
             kafka_environment: kafka_environment(environment)?,
             kafka_conf: properties
@@ -145,6 +165,7 @@ impl IngestOptions {
             dead_letters: None,
             compaction: Some(DEFAULT_COMPACTION_GRACE),
             rebuild: false,
+            ui: None,
             vars: BTreeMap::new(),
             kafka_environment: Vec::new(),
             kafka_conf: Vec::new(),
@@ -244,6 +265,23 @@ fn compaction(properties: &Properties) -> Result<Option<Duration>, UsageError> {
     let grace = properties.read(known::COMPACTION_GRACE, values::duration)?;
     let grace = grace.unwrap_or(DEFAULT_COMPACTION_GRACE);
     Ok(is_on.unwrap_or(true).then_some(grace))
+}
+
+/// Where the job's page is; a wrong place is wrong also where there is none.
+fn ui(
+    properties: &Properties,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<UiOptions>, UsageError> {
+    let is_on = properties.read(known::UI_ENABLED, values::boolean)?;
+    let port = properties.read(known::UI_PORT, values::port)?;
+    let host = properties.read(known::UI_HOST, values::host)?;
+    let token = environment(JOB_TOKEN).filter(|token| !token.is_empty());
+    let options = UiOptions {
+        host: host.unwrap_or_else(|| DEFAULT_UI_HOST.to_owned()),
+        port: port.unwrap_or(DEFAULT_UI_PORT),
+        token: token.map(Secret::new),
+    };
+    Ok(is_on.unwrap_or(true).then_some(options))
 }
 
 fn kafka_environment(

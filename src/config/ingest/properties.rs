@@ -19,6 +19,9 @@ pub(super) mod known {
     pub const DEAD_LETTERS: &str = "spark.stockpulse.deadLetters";
     pub const COMPACTION: &str = "spark.stockpulse.compaction";
     pub const COMPACTION_GRACE: &str = "spark.stockpulse.compactionGrace";
+    pub const UI_ENABLED: &str = "spark.ui.enabled";
+    pub const UI_PORT: &str = "spark.ui.port";
+    pub const UI_HOST: &str = "spark.stockpulse.ui.host";
     pub const REBUILD: &str = "spark.stockpulse.rebuild";
     /// Begins the name of a property that is ours; an unknown one is an error.
     pub const OUR_PREFIX: &str = "spark.stockpulse.";
@@ -27,7 +30,7 @@ pub(super) mod known {
     /// Begins the name of a librdkafka property.
     pub const KAFKA_PREFIX: &str = crate::config::kafka::CONF_PREFIX;
     /// Names without a free part.
-    pub const FIXED: [&str; 12] = [
+    pub const FIXED: [&str; 15] = [
         MASTER,
         APP_NAME,
         CHECKPOINT_LOCATION,
@@ -40,6 +43,9 @@ pub(super) mod known {
         COMPACTION,
         COMPACTION_GRACE,
         REBUILD,
+        UI_ENABLED,
+        UI_PORT,
+        UI_HOST,
     ];
 }
 

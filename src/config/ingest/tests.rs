@@ -50,6 +50,11 @@ fn defaults() {
             dead_letters: None,
             compaction: Some(Duration::from_secs(3600)),
             rebuild: false,
+            ui: Some(UiOptions {
+                host: DEFAULT_UI_HOST.to_owned(),
+                port: DEFAULT_UI_PORT,
+                token: None,
+            }),
             vars: BTreeMap::new(),
             kafka_environment: vec![],
             kafka_conf: vec![],

@@ -193,6 +193,18 @@ pub(super) fn positive(property: &Property) -> Result<u64, UsageError> {
     number.ok_or_else(|| property.wrong("a whole number above 0"))
 }
 
+pub(super) fn port(property: &Property) -> Result<u16, UsageError> {
+    let port = property.value.parse();
+    port.map_err(|_| property.wrong("a port, 0 (any free one) to 65535"))
+}
+
+pub(super) fn host(property: &Property) -> Result<String, UsageError> {
+    match property.value {
+        "" => Err(property.wrong("an address to listen on, such as 127.0.0.1 or 0.0.0.0")),
+        host => Ok(host.to_owned()),
+    }
+}
+
 pub(super) fn boolean(property: &Property) -> Result<bool, UsageError> {
     match property.value.to_lowercase().as_str() {
         "true" => Ok(true),

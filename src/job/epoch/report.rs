@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Coordinator;
 use crate::job::ProgressReport;
 use crate::job::lane::LaneStart;
+use crate::job::progress::PartitionProgress;
 use crate::model::{Partition, Watermark};
 
 impl Coordinator<'_> {
@@ -22,6 +23,14 @@ impl Coordinator<'_> {
             let start = starts.get(partition).map_or(0, |start| start.offset);
             (state.next - start).max(0) as u64
         });
+        let partitions = self
+            .partitions
+            .iter()
+            .map(|(&partition, state)| PartitionProgress {
+                partition,
+                next: state.next,
+                watermark: state.watermark,
+            });
         ProgressReport {
             ticks_total: self.counts.read,
             ticks_per_second: (self.counts.read - before) as f64 / seconds,
@@ -33,6 +42,10 @@ impl Coordinator<'_> {
             epoch: self.summary.epoch,
             files: self.summary.files,
             rebuild: None,
+            counts: self.counts.clone(),
+            open_groups: self.open_groups,
+            partitions: partitions.collect(),
+            stages: std::mem::take(&mut self.stages),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::Coordinator;
 use crate::job::JobError;
@@ -10,6 +11,9 @@ use crate::job::lane::{Lane, LaneStart};
 use crate::job::worker::{Member, Worker, nanos};
 use crate::model::{Offsets, Partition, Watermark};
 use crate::source::{Bounds, Topic};
+
+/// How often a topic is asked whether it has got more partitions.
+const COUNT_EVERY: Duration = Duration::from_secs(30);
 
 impl Coordinator<'_> {
     /// One worker a thread, each with its partitions: partition p goes to worker p mod threads.
@@ -62,5 +66,28 @@ impl Coordinator<'_> {
                 ))
             })
             .collect()
+    }
+
+    /// Whether the topic has got more partitions than the `known` ones; asked now and then. A bounded run
+    /// reads what was there at its start, and one that commits nothing could not go on.
+    pub(super) fn has_grown(&mut self, topic: &dyn Topic, known: usize) -> bool {
+        if self.bounded || self.store.is_none() || self.clock.since(self.counted_at) < COUNT_EVERY {
+            return false;
+        }
+        self.counted_at = self.clock.steady();
+        let has_grown = topic.partition_count().is_some_and(|now| now > known);
+        if has_grown {
+            tracing::info!(
+                topic = topic.name(),
+                known,
+                "the topic has got more partitions"
+            );
+        }
+        has_grown
+    }
+
+    pub(super) fn budget_per_partition(&self, partitions: usize) -> Option<u64> {
+        self.budget
+            .map(|budget| (budget / partitions.max(1) as u64).max(1))
     }
 }

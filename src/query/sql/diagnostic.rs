@@ -164,6 +164,26 @@ impl SourceText {
         &self.path
     }
 
+    /// The whole text as it was written, with secrets hidden; a line that may hold one that is not known for sure is
+    /// left out.
+    pub fn shown(&self) -> String {
+        let lines = (1..).zip(&self.lines).map(|(number, line)| {
+            let whole = Span::new(Location::new(number, 1), Location::new(number + 1, 1));
+            match &self.secrets {
+                Some(secrets) => {
+                    let here = secrets
+                        .iter()
+                        .filter(|secret| (secret.start.line..=secret.end.line).contains(&number));
+                    let here: Vec<Span> = here.copied().collect();
+                    cut(line, whole, &here).text
+                }
+                None if self.may_hold_secret(number as usize - 1) => HIDDEN.to_owned(),
+                None => line.clone(),
+            }
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     /// A fault at `span`. An empty span is one of the file as a whole and stands at its beginning.
     pub fn diagnostic(&self, span: Span, message: impl Into<String>) -> Diagnostic {
         let line = span.start.line.max(1);

@@ -80,6 +80,7 @@ impl Folder {
             .arguments(&["ohlc.sql"])
             .arguments(arguments)
             .conf("spark.stockpulse.var.KAFKA_TOPIC", &broker.topic)
+            .conf("spark.ui.enabled", "false")
             .env("KAFKA_BROKER", &broker.bootstrap)
     }
 

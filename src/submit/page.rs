@@ -1,0 +1,58 @@
+//! The page of a job that is started.
+
+use chrono::Utc;
+use tracing::{info, warn};
+
+use super::explain::explained;
+use crate::config::ingest::IngestOptions;
+use crate::metrics::ingest::IngestMetrics;
+use crate::page::{About, Board, Page};
+use crate::query::sql::{SqlFile, Statement};
+
+/// What the page shows, and the page, if there is to be one. A job runs also where it cannot have one.
+pub fn open(
+    options: &IngestOptions,
+    sql: &SqlFile,
+    metrics: &IngestMetrics,
+) -> Option<(Board, Page)> {
+    let ui = options.ui.as_ref()?;
+    let started_ms = Utc::now().timestamp_millis();
+    let tables = sql
+        .statements
+        .iter()
+        .filter_map(|statement| match statement {
+            Statement::Insert { table, .. } => Some(table.value.clone()),
+            _ => None,
+        });
+    let about = About {
+        name: options.name.clone(),
+        threads: options.threads,
+        tables: tables.collect(),
+        sql: sql.source.shown(),
+        version: env!("CARGO_PKG_VERSION"),
+        run_id: format!("{:x}-{:x}", started_ms, std::process::id()),
+        started_ms,
+    };
+    let (of, file) = (options.clone(), sql.clone());
+    let plan = Box::new(move || explained(&of, &file));
+    let board = Board::new(about, plan, metrics.clone());
+    match Page::start(ui, board.clone()) {
+        Ok(page) => {
+            let address = page.address();
+            info!("the job's page is at http://{address}/");
+            if !address.ip().is_loopback() && ui.token.is_none() {
+                warn!(
+                    "the job's page is open to whoever reaches {address}: set STOCKPULSE_JOB_TOKEN"
+                );
+            }
+            Some((board, page))
+        }
+        Err(error) => {
+            warn!(
+                "the job has no page: cannot listen on {}:{}: {error}; choose another port by --conf spark.ui.port=PORT, or none by spark.ui.enabled=false",
+                ui.host, ui.port
+            );
+            None
+        }
+    }
+}

@@ -342,7 +342,7 @@ impl<'a> Coordinator<'a> {
                 emitted.advance(Watermark(end));
             }
         }
-        let copies = self.to_copy(&open);
+        let copies = self.copies_wanted(&open);
         let budget = self.budget_per_partition(partitions);
         let closed = crew.close(&self.emitted, budget, &copies)?;
         Ok(Taken {

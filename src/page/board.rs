@@ -58,7 +58,7 @@ struct Inner {
     metrics: IngestMetrics,
     open: OpenRows,
     state: Mutex<State>,
-    ends: Mutex<(Option<Ends>, Option<Instant>, BTreeMap<Partition, i64>)>,
+    ends: Mutex<Asked>,
 }
 
 #[derive(Default)]
@@ -72,6 +72,15 @@ struct State {
     /// Of the reports since the last sample.
     ticks: u64,
     busy: Duration,
+}
+
+/// The ends of the partitions, as the broker said them last.
+#[derive(Default)]
+struct Asked {
+    /// `None`: Kafka is not there yet.
+    ask: Option<Ends>,
+    at: Option<Instant>,
+    ends: BTreeMap<Partition, i64>,
 }
 
 /// What the small charts show.
@@ -106,7 +115,7 @@ impl Board {
     /// How the ends of the partitions are asked for, once Kafka is there.
     pub fn set_ends(&self, topic: String, ends: Ends) {
         lock(&self.0.state).topic = topic;
-        lock(&self.0.ends).0 = Some(ends);
+        lock(&self.0.ends).ask = Some(ends);
     }
 
     /// The topic it reads.
@@ -205,14 +214,14 @@ impl Board {
 
     /// The ends of the partitions, asked for at most every two seconds; it waits for the broker.
     pub fn ends(&self) -> BTreeMap<Partition, i64> {
-        let mut ends = lock(&self.0.ends);
-        if ends.1.is_none_or(|at| at.elapsed() >= ENDS_FOR)
-            && let Some(asked) = ends.0.as_ref().map(|ask| ask())
+        let mut asked = lock(&self.0.ends);
+        if asked.at.is_none_or(|at| at.elapsed() >= ENDS_FOR)
+            && let Some(ends) = asked.ask.as_ref().map(|ask| ask())
         {
-            ends.2 = asked.unwrap_or_default();
-            ends.1 = Some(Instant::now());
+            asked.ends = ends.unwrap_or_default();
+            asked.at = Some(Instant::now());
         }
-        ends.2.clone()
+        asked.ends.clone()
     }
 }
 

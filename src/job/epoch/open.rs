@@ -21,7 +21,7 @@ impl Coordinator<'_> {
     }
 
     /// Per output the windows that are to be copied; none where nobody looks.
-    pub(super) fn to_copy(&mut self, open: &[Vec<Window>]) -> Vec<Vec<Window>> {
+    pub(super) fn copies_wanted(&mut self, open: &[Vec<Window>]) -> Vec<Vec<Window>> {
         if !self.is_looked_at() {
             return Vec::new();
         }

@@ -1,12 +1,15 @@
 //! What the ingest job did: ticks in, candles out.
 
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::model::{Counts, RejectReason, Watermark};
+use crate::model::{Counts, Partition, RejectReason, Watermark};
 
 /// Label of the rejected ticks: one of [`RejectReason::ALL`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,6 +34,22 @@ pub struct IngestMetrics {
     open_windows: Gauge,
     open_groups: Gauge,
     watermark_seconds: Gauge,
+    offsets_behind: Family<OfPartition, Gauge>,
+    partition_watermark_seconds: Family<OfPartition, Gauge>,
+    stage_seconds: Family<OfStage, Counter<f64, AtomicU64>>,
+    memory_bytes: Gauge,
+}
+
+/// Label of what is known of each partition.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPartition {
+    partition: Partition,
+}
+
+/// Label of the stages of an epoch: `take`, `compute`, `commit`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfStage {
+    stage: &'static str,
 }
 
 impl IngestMetrics {
@@ -76,6 +95,33 @@ impl IngestMetrics {
             self.watermark_seconds
                 .set(watermark.0.div_euclid(crate::model::NANOS_PER_SECOND));
         }
+    }
+
+    /// How far a partition is read: messages that are left, where the broker has said it, and its watermark.
+    pub fn partition(&self, partition: Partition, behind: Option<i64>, watermark: Watermark) {
+        let label = OfPartition { partition };
+        match behind {
+            Some(behind) => drop(self.offsets_behind.get_or_create(&label).set(behind)),
+            None => drop(self.offsets_behind.remove(&label)),
+        }
+        if watermark != Watermark::NONE {
+            let seconds = watermark.0.div_euclid(crate::model::NANOS_PER_SECOND);
+            let gauge = self.partition_watermark_seconds.get_or_create(&label);
+            gauge.set(seconds);
+        }
+    }
+
+    /// Time that a stage of epochs took.
+    pub fn stage(&self, stage: &'static str, time: Duration) {
+        let label = OfStage { stage };
+        let counter = self.stage_seconds.get_or_create(&label);
+        counter.inc_by(time.as_secs_f64());
+    }
+
+    /// The process's resident memory.
+    pub fn memory(&self, bytes: u64) {
+        self.memory_bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Names the metrics in a registry, as the text format shows them.
@@ -138,7 +184,27 @@ impl IngestMetrics {
             "Ticks and frames that were refused",
             self.ticks_rejected.clone(),
         );
+        registry.register(
+            "stockpulse_job_offsets_behind",
+            "Messages of the partition that are not read yet",
+            self.offsets_behind.clone(),
+        );
+        registry.register(
+            "stockpulse_job_partition_watermark_seconds",
+            "The partition's own watermark; seconds since 1970 UTC",
+            self.partition_watermark_seconds.clone(),
+        );
+        registry.register(
+            "stockpulse_job_stage_seconds",
+            "Time of epochs: take is asking the workers, compute and commit are closing windows",
+            self.stage_seconds.clone(),
+        );
         let gauges = [
+            (
+                "stockpulse_job_memory_bytes",
+                "Resident memory",
+                &self.memory_bytes,
+            ),
             (
                 "stockpulse_job_open_windows",
                 "Windows that are open",

@@ -150,6 +150,13 @@ impl Board {
         let now = Instant::now();
         let since = state.reported.replace(now);
         let interval = since.map_or(Duration::ZERO, |since| now - since);
+        for (stage, time) in [
+            ("take", report.stages.take),
+            ("compute", report.stages.compute),
+            ("commit", report.stages.commit),
+        ] {
+            self.0.metrics.stage(stage, time);
+        }
         let batch = Batch::new(state.batches, report, before.as_deref(), interval, now_ms);
         state.batches += 1;
         state.ticks += batch.ticks;

@@ -85,6 +85,15 @@ async fn ready(State(board): State<Board>) -> Response {
 }
 
 async fn metrics(State(board): State<Board>) -> Response {
+    let ends = ends(&board).await;
+    let counted = board.metrics();
+    if let Some(batch) = board.last() {
+        for one in &batch.report().partitions {
+            let behind = ends.get(&one.partition).map(|end| (end - one.next).max(0));
+            counted.partition(one.partition, behind, one.watermark);
+        }
+    }
+    counted.memory(memory().unwrap_or_default());
     let mut registry = Registry::default();
     board.metrics().register(&mut registry);
     let mut text = String::new();

@@ -150,6 +150,17 @@ fn where_a_job_stands_is_on_its_page() {
         text.contains("stockpulse_job_ticks_read_total 4\n"),
         "{text}"
     );
+    for line in [
+        "stockpulse_job_offsets_behind{partition=\"1\"} 0\n".to_owned(),
+        format!(
+            "stockpulse_job_partition_watermark_seconds{{partition=\"0\"}} {}\n",
+            1_785_578_400 + 20 - 60
+        ),
+        "stockpulse_job_stage_seconds_total{stage=\"compute\"} ".to_owned(),
+        "stockpulse_job_memory_bytes ".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line}{text}");
+    }
     assert!(text.ends_with("# EOF\n"), "{text}");
     let plan = get(address, "/api/v1/plan");
     assert!(
@@ -269,4 +280,39 @@ fn a_busy_port_is_passed_over_and_a_job_without_a_page_runs_all_the_same() {
         "{}",
         ended.said
     );
+}
+
+#[test]
+fn the_dashboard_for_grafana_asks_for_metrics_that_there_are() {
+    let dashboard = include_str!("../../examples/monitoring/grafana-dashboard.json");
+    let dashboard: Value = serde_json::from_str(dashboard).unwrap();
+    let (broker, folder) = (TestBroker::start(1), Folder::new());
+    let (job, address) = start(&broker, &folder, None);
+    let frames = [tick("A", 10.0, 10), tick("A", 11.0, 80)];
+    broker.produce(frames.iter().map(|frame| (0, frame.as_slice())));
+    wait_for(address, "/api/v1/job", |job| {
+        job["ticks"]["in_windows"] == 2
+    });
+    let (_, _, text) = request(address, "/metrics", None);
+    let panels = dashboard["panels"].as_array().unwrap();
+    assert!(panels.len() >= 9);
+    for target in panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().unwrap())
+    {
+        let expression = target["expr"].as_str().unwrap();
+        let names = expression.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let names: Vec<&str> = names
+            .filter(|name| name.starts_with("stockpulse_"))
+            .collect();
+        assert!(!names.is_empty(), "{expression}");
+        for name in names {
+            let is_there = text
+                .lines()
+                .any(|line| line.split(['{', ' ']).next() == Some(name));
+            assert!(is_there, "{name} is not in\n{text}");
+        }
+    }
+    job.signal("INT");
+    assert_eq!(job.end().code, Some(0));
 }

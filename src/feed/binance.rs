@@ -196,7 +196,10 @@ mod tests {
     }
 
     fn hear(message: &'static str) -> String {
-        format!("{:?}", binance().hear(&Bytes::from_static(message.as_bytes())))
+        format!(
+            "{:?}",
+            binance().hear(&Bytes::from_static(message.as_bytes()))
+        )
     }
 
     #[test]
@@ -222,9 +225,15 @@ mod tests {
             hear(r#"{"error":{"code":2,"msg":"Invalid request"},"id":1}"#),
             r#"Error("Invalid request")"#
         );
-        assert_eq!(hear(r#"{"stream":"x","data":{"e":"serverShutdown","E":1}}"#), "Leaving");
+        assert_eq!(
+            hear(r#"{"stream":"x","data":{"e":"serverShutdown","E":1}}"#),
+            "Leaving"
+        );
         assert_eq!(hear(r#"{"e":"serverShutdown","E":1}"#), "Leaving");
-        assert_eq!(hear(r#"{"stream":"x","data":{"e":"kline"}}"#), r#"Other("kline")"#);
+        assert_eq!(
+            hear(r#"{"stream":"x","data":{"e":"kline"}}"#),
+            r#"Other("kline")"#
+        );
         for wrong in [
             r#"{"data":{"e":"trade","s":"A","t":1,"p":"x","q":"1","T":1}}"#,
             r#"{"data":{"e":"trade","s":"A","t":1,"p":"1","q":"1"}}"#,
@@ -241,7 +250,10 @@ mod tests {
         let mut binance = binance();
         assert_eq!(binance.venues_name("BINANCE:btcusdt"), "BTCUSDT");
         let url = |binance: &Binance| binance.url(&["BTCUSDT", "ETHUSDT"]).reveal().to_string();
-        assert_eq!(url(&binance), "wss://one:9443/stream?streams=btcusdt@trade/ethusdt@trade");
+        assert_eq!(
+            url(&binance),
+            "wss://one:9443/stream?streams=btcusdt@trade/ethusdt@trade"
+        );
         assert_eq!(
             binance.subscribe_again(&["BTCUSDT"]),
             [r#"{"id":1,"method":"SUBSCRIBE","params":["btcusdt@trade"]}"#]
@@ -255,6 +267,9 @@ mod tests {
         let FeedError::Refused(text) = binance.refused(blocked()) else {
             panic!("tried for ever");
         };
-        assert!(text.contains("COINBASE:BTC-USD") && text.contains("451"), "{text}");
+        assert!(
+            text.contains("COINBASE:BTC-USD") && text.contains("451"),
+            "{text}"
+        );
     }
 }

@@ -102,7 +102,13 @@ struct Message<'a> {
 
 impl<'a> Message<'a> {
     fn into_trade(self, repeated: bool) -> Said<'a> {
-        match (self.product_id, self.trade_id, self.price, self.size, ms(self.time)) {
+        match (
+            self.product_id,
+            self.trade_id,
+            self.price,
+            self.size,
+            ms(self.time),
+        ) {
             (Some(symbol), Some(id), Some(price), Some(size), Some(event_ms))
                 if is_number(price) && is_number(size) =>
             {
@@ -166,7 +172,10 @@ mod tests {
             repeated: false,
         };
         assert_eq!(hear(MATCH), Said::Trades(vec![trade.clone()]));
-        let repeated = Trade { repeated: true, ..trade };
+        let repeated = Trade {
+            repeated: true,
+            ..trade
+        };
         let last = MATCH.replace("match", "last_match");
         assert_eq!(hear(last.leak()), Said::Trades(vec![repeated]));
     }
@@ -174,15 +183,21 @@ mod tests {
     #[test]
     fn what_is_no_match_is_told_apart() {
         assert_eq!(
-            hear(r#"{"type":"heartbeat","sequence":90,"last_trade_id":20,"product_id":"BTC-USD","time":"2014-11-07T08:19:28.464459Z"}"#),
+            hear(
+                r#"{"type":"heartbeat","sequence":90,"last_trade_id":20,"product_id":"BTC-USD","time":"2014-11-07T08:19:28.464459Z"}"#
+            ),
             Said::LatestTrade("BTC-USD".into(), 20, 1_415_348_368_464)
         );
         assert_eq!(
-            hear(r#"{"type":"subscriptions","channels":[{"name":"matches","product_ids":["BTC-USD"],"account_ids":null}]}"#),
+            hear(
+                r#"{"type":"subscriptions","channels":[{"name":"matches","product_ids":["BTC-USD"],"account_ids":null}]}"#
+            ),
             Said::Alive
         );
         assert_eq!(
-            hear(r#"{"type":"error","message":"Failed to subscribe","reason":"FOO-BAR is not a valid product"}"#),
+            hear(
+                r#"{"type":"error","message":"Failed to subscribe","reason":"FOO-BAR is not a valid product"}"#
+            ),
             Said::SymbolRefused {
                 symbol: "FOO-BAR".to_string(),
                 why: "Failed to subscribe: FOO-BAR is not a valid product".to_string(),

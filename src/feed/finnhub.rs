@@ -82,7 +82,8 @@ impl Venue for Finnhub {
     }
 
     fn subscribe_again(&mut self, symbols: &[&str]) -> Vec<String> {
-        self.asked.retain(|asked| !symbols.contains(&asked.as_str()));
+        self.asked
+            .retain(|asked| !symbols.contains(&asked.as_str()));
         self.asked.extend(symbols.iter().map(ToString::to_string));
         symbols.iter().map(|symbol| subscribe(symbol)).collect()
     }
@@ -123,7 +124,9 @@ impl Venue for Finnhub {
                 "{loss}; check FINNHUB_TOKEN (and FINNHUB_URL): the token is wrong, expired or not for this"
             )),
             Some(429) => FeedError::Lost(Loss {
-                message: format!("{loss}; Finnhub allows one connection a token and few attempts a minute"),
+                message: format!(
+                    "{loss}; Finnhub allows one connection a token and few attempts a minute"
+                ),
                 ..loss
             }),
             _ => FeedError::Lost(loss),
@@ -282,9 +285,14 @@ mod tests {
         let Said::Frame(heard) = finnhub.hear(&message) else {
             panic!("no frame");
         };
-        expect![[r#"{"data":[{"p":2.20,"s":"A","t":2,"v":0.010},{"s":"B"}],"type":"trade","n":1.0}"#]]
-            .assert_eq(std::str::from_utf8(&heard.payload).unwrap());
-        assert_eq!((heard.ticks, heard.price_updates), (vec![("A".into(), 2)], 2));
+        expect![[
+            r#"{"data":[{"p":2.20,"s":"A","t":2,"v":0.010},{"s":"B"}],"type":"trade","n":1.0}"#
+        ]]
+        .assert_eq(std::str::from_utf8(&heard.payload).unwrap());
+        assert_eq!(
+            (heard.ticks, heard.price_updates),
+            (vec![("A".into(), 2)], 2)
+        );
         let plain = Bytes::from_static(br#"{"type":"trade","data":[ {"s":"A","t":1,"v":10}, 7 ]}"#);
         let Said::Frame(heard) = finnhub.hear(&plain) else {
             panic!("no frame");
@@ -298,7 +306,8 @@ mod tests {
         let symbols: Vec<String> = (0..53).map(|number| format!("S{number}")).collect();
         let symbols: Vec<&str> = symbols.iter().map(String::as_str).collect();
         assert_eq!(finnhub.subscribe(&symbols).len(), 53);
-        let message = Bytes::from_static(br#"{"type":"error","msg":"Subscribing to too many symbols"}"#);
+        let message =
+            Bytes::from_static(br#"{"type":"error","msg":"Subscribing to too many symbols"}"#);
         let Said::Error(text) = finnhub.hear(&message) else {
             panic!("no error");
         };
@@ -311,7 +320,10 @@ mod tests {
         let mut finnhub = finnhub();
         let mut lost = |reason, seconds| {
             let lived = Duration::from_secs(seconds);
-            let loss = Loss { lived, ..Loss::new(reason, "it ended") };
+            let loss = Loss {
+                lived,
+                ..Loss::new(reason, "it ended")
+            };
             finnhub.lost(loss).reason
         };
         assert_eq!(lost(LossReason::Closed, 5), LossReason::Closed);

@@ -103,7 +103,10 @@ mod tests {
             ..gap.clone()
         };
         gap.extend(&later);
-        assert_eq!((gap.missing, gap.first_id, gap.last_id), (Some(3), Some(7), Some(12)));
+        assert_eq!(
+            (gap.missing, gap.first_id, gap.last_id),
+            (Some(3), Some(7), Some(12))
+        );
         assert_eq!(gap.to, Some(1_700_000_002_000));
     }
 }

@@ -81,7 +81,11 @@ impl Ids {
             self.latest_ms = self.latest_ms.max(event_ms);
             return Taken::New;
         }
-        match self.holes.iter().position(|hole| (hole.first..=hole.last).contains(&id)) {
+        match self
+            .holes
+            .iter()
+            .position(|hole| (hole.first..=hole.last).contains(&id))
+        {
             Some(at) => self.fill(at, id, now),
             // Ids go up with time: a low one that is younger than the highest is of a new numbering.
             None if event_ms > self.latest_ms => {
@@ -145,7 +149,8 @@ impl Ids {
         };
         if self.holes.len() >= HOLES_MAX {
             let oldest = self.holes.pop_front();
-            self.leaving.extend(oldest.filter(|hole| hole.told == Told::No));
+            self.leaving
+                .extend(oldest.filter(|hole| hole.told == Told::No));
         }
         self.holes.push_back(Hole {
             first: next,
@@ -161,8 +166,14 @@ impl Ids {
     /// Takes one id out of a hole.
     fn fill(&mut self, at: usize, id: u64, now: Instant) -> Taken {
         let hole = self.holes[at].clone();
-        let before = (hole.first < id).then(|| Hole { last: id - 1, ..hole.clone() });
-        let mut after = (hole.last > id).then(|| Hole { first: id + 1, ..hole.clone() });
+        let before = (hole.first < id).then(|| Hole {
+            last: id - 1,
+            ..hole.clone()
+        });
+        let mut after = (hole.last > id).then(|| Hole {
+            first: id + 1,
+            ..hole.clone()
+        });
         if let Some(after) = after.as_mut().filter(|after| after.told == Told::Never) {
             // What lies between two that came has been made.
             (after.told, after.seen, after.reason) = (Told::No, now, SKIPPED);
@@ -201,7 +212,9 @@ mod tests {
     }
 
     fn holes(due: Vec<Hole>) -> Vec<(u64, u64, &'static str)> {
-        due.into_iter().map(|hole| (hole.first, hole.last, hole.reason)).collect()
+        due.into_iter()
+            .map(|hole| (hole.first, hole.last, hole.reason))
+            .collect()
     }
 
     #[test]
@@ -210,7 +223,10 @@ mod tests {
         let mut take = |id: u64| ids.take(id, id as i64, "closed", now);
         assert_eq!([take(10), take(11), take(15), take(13)], [Taken::New; 4]);
         assert_eq!(take(13), Taken::Duplicate);
-        assert_eq!(holes(ids.due(now)), [(12, 12, "closed"), (14, 14, "closed")]);
+        assert_eq!(
+            holes(ids.due(now)),
+            [(12, 12, "closed"), (14, 14, "closed")]
+        );
         assert_eq!(holes(ids.due(now)), []);
         assert_eq!(ids.take(14, 14, "", now), Taken::Recovered("closed"));
         assert_eq!(ids.take(14, 14, "", now), Taken::Duplicate);

@@ -184,7 +184,13 @@ mod tests {
             repeated: false,
         };
         let expected = vec![
-            trade("MATIC/USD", "0.5117000", "1e-5", 1_695_628_177_708, 4_665_906),
+            trade(
+                "MATIC/USD",
+                "0.5117000",
+                "1e-5",
+                1_695_628_177_708,
+                4_665_906,
+            ),
             trade("BTC/USD", "7", "2.50", 1_695_628_177_000, 1),
         ];
         assert_eq!(said, Said::Trades(expected));
@@ -201,14 +207,19 @@ mod tests {
             assert_eq!(hear(alive), Said::Alive, "{alive}");
         }
         assert_eq!(
-            hear(r#"{"error":"Currency pair not supported FOO/BAR","method":"subscribe","req_id":1,"success":false,"symbol":"FOO/BAR"}"#),
+            hear(
+                r#"{"error":"Currency pair not supported FOO/BAR","method":"subscribe","req_id":1,"success":false,"symbol":"FOO/BAR"}"#
+            ),
             Said::SymbolRefused {
                 symbol: "FOO/BAR".to_string(),
                 why: "Currency pair not supported FOO/BAR".to_string(),
                 all: false,
             }
         );
-        assert_eq!(hear(r#"{"channel":"book","data":[]}"#), Said::Other("book".to_string()));
+        assert_eq!(
+            hear(r#"{"channel":"book","data":[]}"#),
+            Said::Other("book".to_string())
+        );
         for wrong in [
             "{}",
             r#"{"channel":"trade"}"#,

@@ -133,7 +133,13 @@ impl Ledger {
 
     /// Takes in the latest trade before the subscription, which begins the count and is no tick of ours;
     /// false: it is a tick like any other, since the count has begun.
-    pub(super) fn begin_with(&mut self, venues_name: &str, id: u64, event_ms: i64, now: Instant) -> bool {
+    pub(super) fn begin_with(
+        &mut self,
+        venues_name: &str,
+        id: u64,
+        event_ms: i64,
+        now: Instant,
+    ) -> bool {
         match self.symbol(venues_name) {
             Some(symbol) if !symbol.ids.has_begun() => {
                 symbol.ids.take(id, event_ms, SKIPPED, now);
@@ -189,7 +195,15 @@ impl Ledger {
         let feed = self.feed;
         let mut due = Vec::new();
         for symbol in &mut self.symbols {
-            for Hole { first, last, from_ms, to_ms, reason, .. } in symbol.ids.due(until) {
+            for Hole {
+                first,
+                last,
+                from_ms,
+                to_ms,
+                reason,
+                ..
+            } in symbol.ids.due(until)
+            {
                 due.push(Gap {
                     kind: GapKind::Gap,
                     feed,
@@ -263,9 +277,25 @@ mod tests {
             ledger.take("A", Some(id), id as i64, now);
         }
         let told: Vec<_> = (ledger.due_gaps(now).into_iter())
-            .map(|gap| (gap.symbol.to_string(), gap.from, gap.to, gap.reason, gap.missing))
+            .map(|gap| {
+                (
+                    gap.symbol.to_string(),
+                    gap.from,
+                    gap.to,
+                    gap.reason,
+                    gap.missing,
+                )
+            })
             .collect();
-        let gap = |from, to, reason, missing| ("X:A".to_string(), Some(from), Some(to), reason, Some(missing));
+        let gap = |from, to, reason, missing| {
+            (
+                "X:A".to_string(),
+                Some(from),
+                Some(to),
+                reason,
+                Some(missing),
+            )
+        };
         assert_eq!(told, [gap(2, 5, "closed", 2), gap(5, 7, "skipped", 1)]);
         assert!(ledger.take("C", Some(1), 1, now).is_none());
     }
@@ -278,12 +308,18 @@ mod tests {
         assert_eq!(ledger.to_ask_again(at(9), limit), []);
         ledger.take("B", None, 1, at(9));
         assert_eq!(ledger.to_ask_again(at(10), limit).len(), 1);
-        assert_eq!((ledger.silent(), ledger.all_silent(at(10), limit)), (1, false));
+        assert_eq!(
+            (ledger.silent(), ledger.all_silent(at(10), limit)),
+            (1, false)
+        );
         assert_eq!(ledger.to_ask_again(at(15), limit), []);
         assert_eq!(ledger.to_ask_again(at(20), limit).len(), 2);
         assert!(ledger.all_silent(at(20), limit));
         ledger.take("A", None, 1, at(21));
-        assert_eq!((ledger.silent(), ledger.all_silent(at(22), limit)), (1, false));
+        assert_eq!(
+            (ledger.silent(), ledger.all_silent(at(22), limit)),
+            (1, false)
+        );
         assert_eq!(ledger.refuse("B").as_deref(), Some("X:B"));
         assert_eq!((ledger.refuse("B"), ledger.silent()), (None, 0));
         assert_eq!(ledger.wanted(), ["A"]);

@@ -2,19 +2,19 @@
 //! What lasts over sessions, ids and interruptions, is in the ledger.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
+use super::complaints::Complaints;
 use super::ledger::{Ledger, Name};
-use super::log_limit::LogLimit;
 use super::loss::{FeedError, Loss, LossReason};
 use super::outlet::Outlet;
 use super::renewal::{Renewal, Turn};
 use super::ticks::{self, Tick};
+use super::timing::Timing;
 use super::tls::Trust;
 use super::venue::{Heard, Said, Trade, Venue};
 use super::websocket::Connection;
@@ -23,49 +23,6 @@ use crate::metrics::feed::FeedMetrics;
 
 /// Symbols are named in a log line up to this many.
 const SHOWN_SYMBOLS: usize = 5;
-
-/// How long what may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timing {
-    /// A connection that is not there after this long is given up.
-    pub connect: Duration,
-    /// A connection that says nothing for so long is lost; `None`: as is right for the venue.
-    pub idle: Option<Duration>,
-    /// A symbol without a tick for so long is subscribed again; if all are silent twice as long, where
-    /// markets never close, the connection counts as lost.
-    pub symbol_idle: Duration,
-    /// How often silence and gaps are looked at.
-    pub look: Duration,
-    /// What is missing for so long is recorded as a gap; until then it may be out of order only.
-    pub patience: Duration,
-    /// Age at which a connection is replaced; `None`: as is right for the venue.
-    pub renew: Option<Duration>,
-    /// How long old and new connection overlap.
-    pub overlap: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Timing {
-        Timing {
-            connect: Duration::from_secs(15),
-            idle: None,
-            symbol_idle: Duration::from_secs(300),
-            look: Duration::from_secs(1),
-            patience: Duration::from_secs(3),
-            renew: None,
-            overlap: Duration::from_secs(1),
-        }
-    }
-}
-
-impl Timing {
-    /// With the time-outs that a user chose.
-    pub(super) fn with(mut self, idle: Option<Duration>, symbol_idle: Option<Duration>) -> Timing {
-        self.idle = idle.or(self.idle);
-        self.symbol_idle = symbol_idle.unwrap_or(self.symbol_idle);
-        self
-    }
-}
 
 /// The feed of a venue.
 pub struct Live<V> {
@@ -149,13 +106,22 @@ impl<V: Venue> Live<V> {
         let idle = self.timing.idle.unwrap_or(self.venue.idle_timeout());
         let (url, hello) = (self.venue.url(&wanted), self.venue.subscribe(&wanted));
         let trust = Arc::clone(&self.trust);
-        Ok(Box::pin(Connection::open(url, trust, self.timing, idle, hello)))
+        Ok(Box::pin(Connection::open(
+            url,
+            trust,
+            self.timing,
+            idle,
+            hello,
+        )))
     }
 
     async fn begin(&mut self, outlet: &Outlet) {
         self.ledger.subscribed(Instant::now());
         let symbols = self.ledger.wanted().len();
-        info!(feed = self.venue.name(), symbols, "Connected and subscribed.");
+        info!(
+            feed = self.venue.name(),
+            symbols, "Connected and subscribed."
+        );
         let away_since_ms = self.away_since_ms.take();
         if let (false, Some(from_ms)) = (self.venue.has_ids(), away_since_ms) {
             for gap in self.ledger.gaps_without_ids(from_ms, (self.now_ms)()) {
@@ -254,7 +220,14 @@ impl<V: Venue> Live<V> {
         let metrics = outlet.metrics();
         let mut groups: Vec<(Arc<str>, Vec<Tick<'_>>)> = Vec::new();
         for trade in trades {
-            let Trade { symbol, price, size, event_ms, id, repeated } = trade;
+            let Trade {
+                symbol,
+                price,
+                size,
+                event_ms,
+                id,
+                repeated,
+            } = trade;
             if *repeated && self.ledger.begin_with(symbol, *id, *event_ms, received) {
                 continue;
             }
@@ -271,8 +244,16 @@ impl<V: Venue> Live<V> {
                 metrics.duplicate();
                 continue;
             }
-            let tick = Tick { price, size, event_ms: *event_ms, id: *id };
-            match groups.iter_mut().find(|(symbol, _)| *symbol == entry.symbol) {
+            let tick = Tick {
+                price,
+                size,
+                event_ms: *event_ms,
+                id: *id,
+            };
+            match groups
+                .iter_mut()
+                .find(|(symbol, _)| *symbol == entry.symbol)
+            {
                 Some((_, ticks)) => ticks.push(tick),
                 None => groups.push((entry.symbol, vec![tick])),
             }
@@ -282,7 +263,11 @@ impl<V: Venue> Live<V> {
             metrics.ticks_received(u64::from(content.ticks));
             metrics.exchange_lag_ms((self.now_ms)().saturating_sub(content.event_ms.1));
             let payload = ticks::frame(&content.symbol, &ticks);
-            let frame = Frame { payload, received, content: Some(content) };
+            let frame = Frame {
+                payload,
+                received,
+                content: Some(content),
+            };
             if !outlet.frame(frame).await {
                 return false;
             }
@@ -303,7 +288,11 @@ impl<V: Venue> Live<V> {
             metrics.all().frame_received();
             return true;
         }
-        let frame = Frame { payload: heard.payload, received, content: None };
+        let frame = Frame {
+            payload: heard.payload,
+            received,
+            content: None,
+        };
         outlet.frame(frame).await
     }
 
@@ -338,7 +327,11 @@ impl<V: Venue> Live<V> {
     }
 
     /// What is missing for good is handed on, who is silent is subscribed again.
-    async fn look(&mut self, connection: &mut Connection, outlet: &Outlet) -> Result<(), FeedError> {
+    async fn look(
+        &mut self,
+        connection: &mut Connection,
+        outlet: &Outlet,
+    ) -> Result<(), FeedError> {
         let (now, limit) = (Instant::now(), self.timing.symbol_idle);
         if let Some(until) = now.checked_sub(self.timing.patience) {
             for gap in self.ledger.due_gaps(until) {
@@ -355,7 +348,11 @@ impl<V: Venue> Live<V> {
         if names.is_empty() {
             return Ok(());
         }
-        let shown: Vec<&str> = names.iter().take(SHOWN_SYMBOLS).map(|name| &*name.ours).collect();
+        let shown: Vec<&str> = names
+            .iter()
+            .take(SHOWN_SYMBOLS)
+            .map(|name| &*name.ours)
+            .collect();
         warn!(
             feed = self.venue.name(),
             symbols = names.len(),
@@ -394,11 +391,17 @@ impl<V: Venue> Feed for Live<V> {
 }
 
 fn content(symbol: Arc<str>, ticks: &[Tick<'_>]) -> Content {
-    let (times, ids) = (|| ticks.iter().map(|tick| tick.event_ms), || ticks.iter().map(|tick| tick.id));
+    let (times, ids) = (
+        || ticks.iter().map(|tick| tick.event_ms),
+        || ticks.iter().map(|tick| tick.id),
+    );
     Content {
         symbol,
         ticks: u32::try_from(ticks.len()).unwrap_or(u32::MAX),
-        event_ms: (times().min().unwrap_or_default(), times().max().unwrap_or_default()),
+        event_ms: (
+            times().min().unwrap_or_default(),
+            times().max().unwrap_or_default(),
+        ),
         ids: ids().min().zip(ids().max()),
     }
 }
@@ -416,40 +419,5 @@ impl Connected<'_> {
 impl Drop for Connected<'_> {
     fn drop(&mut self) {
         self.0.connected(false);
-    }
-}
-
-/// Messages without trades: counted, and logged now and then.
-#[derive(Default)]
-struct Complaints {
-    error: LogLimit,
-    malformed: LogLimit,
-    other: LogLimit,
-}
-
-impl Complaints {
-    fn log(&mut self, feed: &'static str, said: &Said<'_>, metrics: &FeedMetrics) {
-        let now = std::time::Instant::now();
-        match said {
-            Said::Error(message) => {
-                metrics.all().frame_error();
-                if let Some(kept_back) = self.error.due(now) {
-                    warn!(feed, message, kept_back, "The feed sent an error.");
-                }
-            }
-            Said::Malformed(what) => {
-                metrics.all().frame_malformed();
-                if let Some(kept_back) = self.malformed.due(now) {
-                    warn!(feed, what, kept_back, "A message cannot be read and is left out.");
-                }
-            }
-            Said::Other(kind) => {
-                metrics.all().frame_other();
-                if let Some(kept_back) = self.other.due(now) {
-                    info!(feed, kind, kept_back, "A message holds no trades and is left out.");
-                }
-            }
-            _ => {}
-        }
     }
 }

@@ -15,6 +15,7 @@ use crate::config::producer::{FeedConfig, LiveConfig, VenueConfig};
 
 mod binance;
 mod coinbase;
+mod complaints;
 pub mod finnhub;
 pub mod gap;
 mod ids;
@@ -28,14 +29,15 @@ mod renewal;
 pub mod replay;
 pub mod simulated;
 mod ticks;
+pub mod timing;
 mod tls;
 pub mod venue;
 mod websocket;
 
 pub use gap::Gap;
-pub use live::Timing;
 pub use loss::{FeedError, Loss, LossReason};
 pub use outlet::{Item, Items, Outlet, Queue, What};
+pub use timing::Timing;
 
 /// Longest frame that is handed on whole, bytes: as long as Kafka's longest message by default.
 pub const FRAME_BYTES_MAX: usize = 1024 * 1024;

@@ -98,7 +98,8 @@ impl Outlet {
 
     /// Hands on that the venue does not have a symbol.
     pub async fn symbol_refused(&self, symbol: Arc<str>, why: String) -> bool {
-        self.hand_on(What::SymbolRefused { symbol, why }, None).await
+        self.hand_on(What::SymbolRefused { symbol, why }, None)
+            .await
     }
 
     async fn hand_on(&self, what: What, room: Option<OwnedSemaphorePermit>) -> bool {

@@ -19,7 +19,12 @@ pub(super) fn frame(symbol: &str, ticks: &[Tick<'_>]) -> Bytes {
     text.extend_from_slice(br#"{"data":["#);
     for (at, tick) in ticks.iter().enumerate() {
         let comma = if at == 0 { "" } else { "," };
-        let Tick { price, size, event_ms, id } = tick;
+        let Tick {
+            price,
+            size,
+            event_ms,
+            id,
+        } = tick;
         write!(
             text,
             r#"{comma}{{"c":null,"p":{price},"s":{name},"t":{event_ms},"v":{size},"i":"{id}"}}"#
@@ -45,7 +50,8 @@ pub(super) fn is_number(text: &str) -> bool {
     digits(whole)
         && (whole == "0" || !whole.starts_with('0'))
         && fraction.is_none_or(digits)
-        && exponent.is_none_or(|exponent| digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)))
+        && exponent
+            .is_none_or(|exponent| digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)))
 }
 
 #[cfg(test)]
@@ -54,7 +60,12 @@ mod tests {
 
     #[test]
     fn a_frame_has_finnhubs_shape_and_the_venues_digits() {
-        let tick = |price, id| Tick { price, size: "5.23512000", event_ms: 7, id };
+        let tick = |price, id| Tick {
+            price,
+            size: "5.23512000",
+            event_ms: 7,
+            id,
+        };
         let frame = frame("KRAKEN:BTC/USD", &[tick("0.00001000", 1), tick("1e-8", 2)]);
         expect_test::expect![[r#"{"data":[{"c":null,"p":0.00001000,"s":"KRAKEN:BTC/USD","t":7,"v":5.23512000,"i":"1"},{"c":null,"p":1e-8,"s":"KRAKEN:BTC/USD","t":7,"v":5.23512000,"i":"2"}],"type":"trade"}"#]]
             .assert_eq(std::str::from_utf8(&frame).unwrap());
@@ -62,11 +73,22 @@ mod tests {
 
     #[test]
     fn numbers_are_jsons() {
-        for number in ["0", "-0", "10", "0.10", "7296.89000000", "1e5", "1.5E-08", "2e+3"] {
+        for number in [
+            "0",
+            "-0",
+            "10",
+            "0.10",
+            "7296.89000000",
+            "1e5",
+            "1.5E-08",
+            "2e+3",
+        ] {
             assert!(is_number(number), "{number}");
             assert!(serde_json::from_str::<f64>(number).is_ok(), "{number}");
         }
-        for other in ["", "-", ".5", "5.", "01", "+1", "1e", "1e+", "NaN", "0x1", " 1", "1,5", "1e5.5"] {
+        for other in [
+            "", "-", ".5", "5.", "01", "+1", "1e", "1e+", "NaN", "0x1", " 1", "1,5", "1e5.5",
+        ] {
             assert!(!is_number(other), "{other}");
         }
     }

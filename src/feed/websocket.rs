@@ -49,8 +49,7 @@ impl Connection {
             .max_message_size(Some(FRAME_BYTES_MAX))
             .max_frame_size(Some(FRAME_BYTES_MAX));
         let connector = Some(Connector::Rustls(trust));
-        let connecting =
-            connect_async_tls_with_config(url.reveal(), Some(limits), true, connector);
+        let connecting = connect_async_tls_with_config(url.reveal(), Some(limits), true, connector);
         let stream = match timeout(timing.connect, connecting).await {
             Ok(Ok((stream, _))) => stream,
             Ok(Err(error)) => return Err(connect_error(&error)),

@@ -76,33 +76,77 @@ impl Default for FeedFamilies {
 impl FeedFamilies {
     pub(super) fn register(&self, registry: &mut Registry) {
         let counters = [
-            ("ticks_received", "Ticks that the feed sent, each once", &self.ticks_received),
-            ("ticks_dropped", "Ticks dropped because the queue to Kafka was full", &self.ticks_dropped),
-            ("duplicates", "Trades that came again and were dropped by their id", &self.duplicates),
-            ("price_updates", "Elements without volume, which are no trades", &self.price_updates),
-            ("trades_missing", "Trades that never came, by their ids", &self.trades_missing),
-            ("trades_recovered", "Trades counted as missing that came after all", &self.trades_recovered),
-            ("symbols_refused", "Symbols that the venue does not have", &self.symbols_refused),
-            ("subscribed_again", "Silent symbols that were subscribed again", &self.subscribed_again),
+            (
+                "ticks_received",
+                "Ticks that the feed sent, each once",
+                &self.ticks_received,
+            ),
+            (
+                "ticks_dropped",
+                "Ticks dropped because the queue to Kafka was full",
+                &self.ticks_dropped,
+            ),
+            (
+                "duplicates",
+                "Trades that came again and were dropped by their id",
+                &self.duplicates,
+            ),
+            (
+                "price_updates",
+                "Elements without volume, which are no trades",
+                &self.price_updates,
+            ),
+            (
+                "trades_missing",
+                "Trades that never came, by their ids",
+                &self.trades_missing,
+            ),
+            (
+                "trades_recovered",
+                "Trades counted as missing that came after all",
+                &self.trades_recovered,
+            ),
+            (
+                "symbols_refused",
+                "Symbols that the venue does not have",
+                &self.symbols_refused,
+            ),
+            (
+                "subscribed_again",
+                "Silent symbols that were subscribed again",
+                &self.subscribed_again,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
         let by_reason = [
-            ("reconnects", "Times that a feed was lost and tried again", &self.reconnects),
+            (
+                "reconnects",
+                "Times that a feed was lost and tried again",
+                &self.reconnects,
+            ),
             ("gaps", "Gaps recorded", &self.gaps),
         ];
         for (name, help, counter) in by_reason {
             registry.register(name, help, counter.clone());
         }
         let gauges = [
-            ("connected", "Whether the feed is connected and subscribed", &self.connected),
+            (
+                "connected",
+                "Whether the feed is connected and subscribed",
+                &self.connected,
+            ),
             (
                 "message_age_seconds",
                 "How long ago the feed sent anything; -1: not yet",
                 &self.message_age_seconds,
             ),
-            ("symbols_silent", "Symbols without a tick for long", &self.symbols_silent),
+            (
+                "symbols_silent",
+                "Symbols without a tick for long",
+                &self.symbols_silent,
+            ),
         ];
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
@@ -199,7 +243,8 @@ impl FeedMetrics {
     /// Sets what depends on the time of asking.
     pub(super) fn refresh(&self, now_ms: i64) {
         let age_ms = self.message_age_ms(now_ms);
-        self.message_age_seconds.set(age_ms.map_or(-1, |ms| ms / 1000));
+        self.message_age_seconds
+            .set(age_ms.map_or(-1, |ms| ms / 1000));
     }
 
     /// It sent so many ticks, each for the first time.
@@ -229,7 +274,10 @@ impl FeedMetrics {
     pub fn gap(&self, reason: &'static str, missing: u64) {
         let feed = self.feed;
         let families = self.all.feed_families();
-        families.gaps.get_or_create(&OfReason { feed, reason }).inc();
+        families
+            .gaps
+            .get_or_create(&OfReason { feed, reason })
+            .inc();
         self.trades_missing.inc_by(missing);
         self.all.gap(missing);
     }
@@ -244,13 +292,17 @@ impl FeedMetrics {
     pub fn reconnect(&self, reason: &'static str) {
         let feed = self.feed;
         let families = self.all.feed_families();
-        families.reconnects.get_or_create(&OfReason { feed, reason }).inc();
+        families
+            .reconnects
+            .get_or_create(&OfReason { feed, reason })
+            .inc();
         self.all.reconnect();
     }
 
     /// So many symbols are silent.
     pub fn symbols_silent(&self, symbols: usize) {
-        self.symbols_silent.set(i64::try_from(symbols).unwrap_or(i64::MAX));
+        self.symbols_silent
+            .set(i64::try_from(symbols).unwrap_or(i64::MAX));
     }
 
     /// The venue does not have a symbol.
@@ -265,6 +317,7 @@ impl FeedMetrics {
 
     /// From the trade to its arrival; clocks differ, so it may be below 0, which counts as 0.
     pub fn exchange_lag_ms(&self, lag_ms: i64) {
-        self.exchange_lag_seconds.observe(lag_ms.max(0) as f64 / 1e3);
+        self.exchange_lag_seconds
+            .observe(lag_ms.max(0) as f64 / 1e3);
     }
 }

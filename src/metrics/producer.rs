@@ -179,7 +179,8 @@ impl ProducerMetrics {
 
     /// Messages that wait for their acknowledgement.
     pub fn queue_messages(&self, messages: u64) {
-        self.queue_messages.set(i64::try_from(messages).unwrap_or(i64::MAX));
+        self.queue_messages
+            .set(i64::try_from(messages).unwrap_or(i64::MAX));
     }
 
     /// So many gap records could not be written.
@@ -330,7 +331,11 @@ impl ProducerMetrics {
             registry.register(name, help, counter.clone());
         }
         let gauges = [
-            ("kafka_reachable", "Whether Kafka is reached", &self.kafka_reachable),
+            (
+                "kafka_reachable",
+                "Whether Kafka is reached",
+                &self.kafka_reachable,
+            ),
             (
                 "queue_messages",
                 "Messages that wait for their acknowledgement",

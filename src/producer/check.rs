@@ -69,7 +69,11 @@ async fn check_kafka(config: &ProducerConfig, report: &mut Report) {
     }
     let brokers = &config.delivery.kafka.brokers;
     let (topic, gap_topic) = delivery.topics();
-    report.say("ok", "kafka", &format!("topic {topic} at {brokers} can be used"));
+    report.say(
+        "ok",
+        "kafka",
+        &format!("topic {topic} at {brokers} can be used"),
+    );
     match gap_topic {
         Some((gaps, true)) => report.say("ok", "gaps", &format!("are recorded in topic {gaps}")),
         Some((gaps, false)) => report.say(
@@ -77,7 +81,11 @@ async fn check_kafka(config: &ProducerConfig, report: &mut Report) {
             "gaps",
             &format!("topic {gaps} is not there: gaps are logged and counted only"),
         ),
-        None => report.say("ok", "gaps", "are logged and counted only, as GAP_TOPIC says"),
+        None => report.say(
+            "ok",
+            "gaps",
+            "are logged and counted only, as GAP_TOPIC says",
+        ),
     }
 }
 
@@ -99,8 +107,10 @@ async fn check_feed(
     let outlet = queue.outlet(Arc::clone(&metrics), feed.when_full());
     drop(queue);
     let started = Instant::now();
-    let mut heard: BTreeMap<&str, Heard> =
-        symbols.iter().map(|symbol| (symbol.as_str(), Heard::Nothing)).collect();
+    let mut heard: BTreeMap<&str, Heard> = symbols
+        .iter()
+        .map(|symbol| (symbol.as_str(), Heard::Nothing))
+        .collect();
     let mut lost = None;
     let listening = async {
         tokio::select! {
@@ -118,7 +128,9 @@ async fn check_feed(
     match &lost {
         Some(FeedError::Refused(why)) => report.fail(Exit::Usage, name, why),
         Some(other) => report.fail(Exit::Failed, name, &other.to_string()),
-        None if symbols.is_empty() || heard.values().any(|heard| matches!(heard, Heard::Tick(_))) => {
+        None if symbols.is_empty()
+            || heard.values().any(|heard| matches!(heard, Heard::Tick(_))) =>
+        {
             report.say("ok", name, "ticks come");
         }
         None if metrics.message_age_ms(0).is_some() => report.say("ok", name, "connected"),
@@ -135,7 +147,9 @@ async fn check_feed(
             Heard::Nothing => report.say(
                 "warn",
                 name,
-                &format!("{symbol}: no tick for {wait:?}; its market rests, or there is no such symbol"),
+                &format!(
+                    "{symbol}: no tick for {wait:?}; its market rests, or there is no such symbol"
+                ),
             ),
         }
     }
@@ -174,9 +188,10 @@ fn symbols_of(frame: &Frame) -> Vec<String> {
         return vec![content.symbol.to_string()];
     }
     match split(&frame.payload) {
-        Parts::Ticks(messages) => {
-            messages.into_iter().filter_map(|message| Some(message.key?.into_owned())).collect()
-        }
+        Parts::Ticks(messages) => messages
+            .into_iter()
+            .filter_map(|message| Some(message.key?.into_owned()))
+            .collect(),
         _ => Vec::new(),
     }
 }

@@ -121,7 +121,10 @@ async fn show(
             Some(listener.map_err(|message| (Exit::Failed, message))?)
         }
     };
-    if let Some(address) = listener.as_ref().and_then(|listener| listener.local_addr().ok()) {
+    if let Some(address) = listener
+        .as_ref()
+        .and_then(|listener| listener.local_addr().ok())
+    {
         info!(%address, "Serving /healthz, /readyz and /metrics.");
     }
     let metrics = metrics.clone();
@@ -171,7 +174,10 @@ fn warn_of_many_symbols(config: &ProducerConfig) {
             && live.symbols.len() > FREE_SYMBOLS
         {
             let symbols = live.symbols.len();
-            warn!(symbols, "Finnhub's free plan has {FREE_SYMBOLS} symbols; those beyond may be refused.");
+            warn!(
+                symbols,
+                "Finnhub's free plan has {FREE_SYMBOLS} symbols; those beyond may be refused."
+            );
         }
     }
 }
@@ -184,7 +190,10 @@ fn tell(report: &check::Report) -> Result<(), (Exit, String)> {
     }
     match report.exit {
         Exit::Done => Ok(()),
-        exit => Err((exit, "not everything is there; the lines marked FAIL say what to do".to_string())),
+        exit => Err((
+            exit,
+            "not everything is there; the lines marked FAIL say what to do".to_string(),
+        )),
     }
 }
 

@@ -176,10 +176,7 @@ impl Delivery {
                 }));
             }
         };
-        let topic = metadata
-            .topics()
-            .iter()
-            .find(|topic| topic.name() == name);
+        let topic = metadata.topics().iter().find(|topic| topic.name() == name);
         match topic {
             Some(topic) if topic.error().is_none() && !topic.partitions().is_empty() => None,
             Some(topic) => Some(Missing::Topic(topic.error().map_or_else(
@@ -264,9 +261,10 @@ impl Delivery {
         let (_, Some((topic, true))) = self.topics() else {
             return true;
         };
-        let record = BaseRecord::<[u8], [u8], Box<Sent>>::with_opaque_to(topic, Box::new(Sent::GapRecord))
-            .key(symbol.as_bytes())
-            .payload(record.as_bytes());
+        let record =
+            BaseRecord::<[u8], [u8], Box<Sent>>::with_opaque_to(topic, Box::new(Sent::GapRecord))
+                .key(symbol.as_bytes())
+                .payload(record.as_bytes());
         match self.enqueue(record) {
             Ok(()) => true,
             Err(RDKafkaErrorCode::QueueFull) => false,

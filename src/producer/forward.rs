@@ -22,11 +22,13 @@ const STATUS_EVERY: Duration = Duration::from_secs(60);
 /// Gaps and the queue are looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Takes frames apart and queues their messages until the feeds have ended.
+/// Takes frames apart and queues their messages until the feeds have ended; then records of gaps may wait for room
+/// for `patience`.
 pub(super) async fn forward(
     delivery: &Delivery,
     items: &mut Items,
     metrics: &ProducerMetrics,
+    patience: Duration,
 ) -> Result<(), ProducerError> {
     let mut forward = Forward {
         delivery,
@@ -50,7 +52,7 @@ pub(super) async fn forward(
             _ = status.tick() => log_status(metrics, delivery.pending()),
         }
     }
-    forward.gaps.end(delivery, metrics);
+    forward.gaps.end(delivery, metrics, patience).await;
     Ok(())
 }
 
@@ -72,7 +74,12 @@ struct Part<'a> {
 
 impl Forward<'_> {
     async fn take(&mut self, item: Item) -> Result<(), ProducerError> {
-        let Item { what, metrics, when_full, .. } = item;
+        let Item {
+            what,
+            metrics,
+            when_full,
+            ..
+        } = item;
         let frame = match what {
             What::Frame(frame) => frame,
             What::Gap(gap) => {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
@@ -15,6 +15,9 @@ use crate::metrics::producer::ProducerMetrics;
 
 /// Records that wait for room in the queue at the most.
 const WAITING_MAX: usize = 10_000;
+
+/// Pause between two looks whether there is room.
+const ROOM_PAUSE: Duration = Duration::from_millis(20);
 
 /// The gaps of all feeds.
 #[derive(Default)]
@@ -79,14 +82,26 @@ impl Gaps {
         self.send(delivery);
     }
 
-    /// At the end: everything is recorded or counted.
-    pub(super) fn end(&mut self, delivery: &Delivery, metrics: &ProducerMetrics) {
+    /// At the end: everything is recorded, waiting for room for `patience` at the most, or counted.
+    pub(super) async fn end(
+        &mut self,
+        delivery: &Delivery,
+        metrics: &ProducerMetrics,
+        patience: Duration,
+    ) {
         self.close(delivery);
-        self.send(delivery);
+        let waited_until = tokio::time::Instant::now() + patience;
+        while !self.waiting.is_empty() && tokio::time::Instant::now() < waited_until {
+            tokio::time::sleep(ROOM_PAUSE).await;
+            self.send(delivery);
+        }
         if !self.waiting.is_empty() {
             let records = self.waiting.len();
             metrics.gap_records_failed(records as u64);
-            error!(records, "Records of gaps found no room in the queue to Kafka and are lost.");
+            error!(
+                records,
+                "Records of gaps found no room in the queue to Kafka and are lost."
+            );
         }
     }
 
@@ -106,7 +121,15 @@ impl Gaps {
     }
 
     fn log(&mut self, gap: &Gap) {
-        let Gap { feed, symbol, from, to, reason, missing, .. } = gap;
+        let Gap {
+            feed,
+            symbol,
+            from,
+            to,
+            reason,
+            missing,
+            ..
+        } = gap;
         if gap.kind == GapKind::Recovered {
             info!(feed, %symbol, reason, "A trade that was told as missing has come.");
         } else if let Some(kept_back) = self.gap_log.due(Instant::now()) {

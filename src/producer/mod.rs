@@ -13,8 +13,8 @@ use tokio::time::timeout_at;
 use tracing::{error, info, warn};
 
 pub mod backoff;
-pub mod cli;
 mod check;
+pub mod cli;
 mod delivery;
 mod forward;
 mod gaps;
@@ -90,7 +90,8 @@ pub async fn run(
     drop(queue);
 
     let ended = {
-        let mut forwarding = std::pin::pin!(forward(&delivery, &mut items, metrics));
+        let patience = config.flush_wait / 2;
+        let mut forwarding = std::pin::pin!(forward(&delivery, &mut items, metrics, patience));
         tokio::select! {
             forwarded = &mut forwarding => { forwarded?; None }
             () = stopped(&mut stop) => {
@@ -187,7 +188,11 @@ async fn try_feeding(
                 return Err(ProducerError::Failed(format!("feed {name}: {reason}")));
             }
         };
-        failures = if loss.lived >= backoff.healthy_after { 1 } else { failures + 1 };
+        failures = if loss.lived >= backoff.healthy_after {
+            1
+        } else {
+            failures + 1
+        };
         outlet.metrics().reconnect(loss.reason.label());
         let wait = wait(backoff, &loss, failures);
         warn!(
@@ -207,10 +212,15 @@ async fn try_feeding(
 
 /// As the backoff says, and not before the server wants.
 fn wait(backoff: &Backoff, loss: &Loss, failures: u32) -> Duration {
-    let long = if loss.wait_long { backoff.long } else { Duration::ZERO };
+    let long = if loss.wait_long {
+        backoff.long
+    } else {
+        Duration::ZERO
+    };
     let random = rand::random();
     let wait = backoff.wait(failures, random);
-    wait.max(long.mul_f64(1.0 + random / 4.0)).max(loss.retry_after.unwrap_or_default())
+    wait.max(long.mul_f64(1.0 + random / 4.0))
+        .max(loss.retry_after.unwrap_or_default())
 }
 
 /// The first error of the feeds; every one is logged if there are several.

@@ -46,7 +46,9 @@ fn line(metrics: &ProducerMetrics, counts: &ProducerCounts, rate: f64, now_ms: i
     }
     let _ = write!(line, " · {waiting} waiting");
     let lost = counts.ticks_dropped + counts.ticks_failed;
-    let missing = counts.trades_missing.saturating_sub(counts.trades_recovered);
+    let missing = counts
+        .trades_missing
+        .saturating_sub(counts.trades_recovered);
     if lost + missing > 0 {
         let _ = write!(line, " · {missing} missing, {lost} lost");
     }

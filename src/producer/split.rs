@@ -284,7 +284,10 @@ mod tests {
     #[test]
     fn event_times_are_those_of_the_ticks_that_have_one() {
         let times = |text: &str| event_times(text.as_bytes());
-        assert_eq!(times(r#"{"data":[{"t":3},{"t":1},{"t":"x"},7]}"#), Some((1, 3)));
+        assert_eq!(
+            times(r#"{"data":[{"t":3},{"t":1},{"t":"x"},7]}"#),
+            Some((1, 3))
+        );
         assert_eq!(times(r#"{"data":[{}]}"#), None);
         assert_eq!(times("x"), None);
     }

@@ -124,7 +124,9 @@ impl LiveArgs {
                 None => feeds.push((feed, vec![symbol.clone()])),
             }
         }
-        let unused = names.iter().find(|name| !feeds.iter().any(|(feed, _)| feed == *name));
+        let unused = names
+            .iter()
+            .find(|name| !feeds.iter().any(|(feed, _)| feed == *name));
         if let (Some(unused), false) = (unused, names == FeedName::EXCHANGES) {
             let word = unused.word();
             return Err(format!(
@@ -134,7 +136,10 @@ impl LiveArgs {
         let live = |(name, symbols): (FeedName, Vec<String>)| {
             for timeout in [self.idle_timeout, self.symbol_idle_timeout] {
                 if timeout == Some(Duration::ZERO) {
-                    return Err("--idle-timeout and --symbol-idle-timeout: write seconds above 0".to_string());
+                    return Err(
+                        "--idle-timeout and --symbol-idle-timeout: write seconds above 0"
+                            .to_string(),
+                    );
                 }
             }
             Ok(FeedConfig::Live(LiveConfig {
@@ -189,7 +194,9 @@ impl LiveArgs {
 
 fn feed_of(symbol: &str, names: &[FeedName], has_token: bool) -> Result<FeedName, String> {
     let of_prefix = FeedName::of_prefix(symbol).filter(|feed| names.contains(feed));
-    let finnhub = names.contains(&FeedName::Finnhub).then_some(FeedName::Finnhub);
+    let finnhub = names
+        .contains(&FeedName::Finnhub)
+        .then_some(FeedName::Finnhub);
     of_prefix.or(finnhub).ok_or_else(|| {
         let words: Vec<String> = names.iter().map(|name| name.word()).collect();
         let token = if has_token { "" } else { ", or set FINNHUB_TOKEN (free at https://finnhub.io)" };
@@ -204,7 +211,10 @@ fn feed_of(symbol: &str, names: &[FeedName], has_token: bool) -> Result<FeedName
 fn check_symbol(symbol: &str, feed: FeedName) -> Result<(), String> {
     let name = symbol.split_once(':').map_or(symbol, |(_, name)| name);
     let legal = |more: &str| {
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
+        !name.is_empty()
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || more.contains(c))
     };
     let (fine, example) = match feed {
         FeedName::Binance => (legal("_"), "BINANCE:BTCUSDT"),
@@ -224,11 +234,14 @@ fn check_symbol(symbol: &str, feed: FeedName) -> Result<(), String> {
 fn web_socket(venue: &str, url: &str) -> Result<String, String> {
     let (url, flag) = (url.trim(), venue.to_ascii_lowercase());
     let has_host = ["ws://", "wss://"].iter().any(|scheme| {
-        url.strip_prefix(scheme).is_some_and(|host| !host.is_empty())
+        url.strip_prefix(scheme)
+            .is_some_and(|host| !host.is_empty())
     });
     if has_host {
         Ok(url.to_string())
     } else {
-        Err(format!("{venue}_URL or --{flag}-url: write ws://host… or wss://host…"))
+        Err(format!(
+            "{venue}_URL or --{flag}-url: write ws://host… or wss://host…"
+        ))
     }
 }

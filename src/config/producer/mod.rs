@@ -135,7 +135,12 @@ pub struct ProducerArgs {
     pub port: Option<u16>,
 
     /// Address that port is opened on; 0.0.0.0 makes it reachable from other machines.
-    #[arg(long, env = "PRODUCER_HOST", value_name = "ADDRESS", default_value = "127.0.0.1")]
+    #[arg(
+        long,
+        env = "PRODUCER_HOST",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1"
+    )]
     pub host: String,
 
     /// Only try token, symbols and Kafka, say what is wrong, and end; nothing is sent.
@@ -187,9 +192,7 @@ impl ProducerArgs {
         }
         let alone = [FeedName::Auto, FeedName::Simulated, FeedName::Replay];
         match names.iter().find(|name| alone.contains(name)) {
-            Some(name) if names.len() > 1 => {
-                Err(format!("--feed {} stands alone", name.word()))
-            }
+            Some(name) if names.len() > 1 => Err(format!("--feed {} stands alone", name.word())),
             _ => Ok(names),
         }
     }
@@ -476,11 +479,15 @@ mod tests {
         );
         check_feeds(
             "--symbols KRAKEN:XBTUSD",
-            expect!["symbol KRAKEN:XBTUSD is not written as kraken writes its symbols: KRAKEN:BTC/USD"],
+            expect![
+                "symbol KRAKEN:XBTUSD is not written as kraken writes its symbols: KRAKEN:BTC/USD"
+            ],
         );
         check_feeds(
             "--feed binance,kraken",
-            expect!["--feed kraken: none of the symbols (SYMBOL_LIST or --symbols) comes from there"],
+            expect![
+                "--feed kraken: none of the symbols (SYMBOL_LIST or --symbols) comes from there"
+            ],
         );
         check_feeds("--feed auto,kraken", expect!["--feed auto stands alone"]);
         check_feeds(

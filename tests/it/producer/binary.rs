@@ -99,7 +99,10 @@ impl Started {
 
     fn signal(&self, name: &str) {
         let sent = Command::new("kill")
-            .args([format!("-{name}"), self.0.as_ref().unwrap().id().to_string()])
+            .args([
+                format!("-{name}"),
+                self.0.as_ref().unwrap().id().to_string(),
+            ])
             .status();
         assert!(sent.unwrap().success());
     }

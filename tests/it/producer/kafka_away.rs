@@ -34,7 +34,12 @@ impl Phases {
         for (phase, next) in next.iter().enumerate() {
             acts.push(Act::Wait(Arc::clone(next)));
             let ids = phase as u64 * PHASE..(phase as u64 + 1) * PHASE;
-            acts.extend(ids.map(|id| Act::Say(SPEECH.trade(Told { symbol: 0, id: id + 1 }))));
+            acts.extend(ids.map(|id| {
+                Act::Say(SPEECH.trade(Told {
+                    symbol: 0,
+                    id: id + 1,
+                }))
+            }));
         }
         let server = FakeVenue::start(SPEECH, vec![Session::Serve(acts)]).await;
         let broker = TestBroker::start(2);
@@ -75,7 +80,9 @@ impl Phases {
     }
 
     async fn delivered(&self, ticks: u64) {
-        self.running.until(|counts| counts.ticks_delivered == ticks).await;
+        self.running
+            .until(|counts| counts.ticks_delivered == ticks)
+            .await;
     }
 }
 
@@ -106,7 +113,9 @@ async fn whatever_happens_on_the_way_to_kafka_every_tick_arrives() {
     // The embedded broker does not tell a message that is sent again by its sequence number, as Kafka does.
     let exact = running.broker.isolates();
     let stopped = running.stop().await;
-    let expected: Vec<String> = (1..=sent).map(|id| SPEECH.tick(Told { symbol: 0, id })).collect();
+    let expected: Vec<String> = (1..=sent)
+        .map(|id| SPEECH.tick(Told { symbol: 0, id }))
+        .collect();
     if exact {
         assert_eq!(stopped.of(SYMBOL), expected);
     } else {
@@ -116,7 +125,10 @@ async fn whatever_happens_on_the_way_to_kafka_every_tick_arrives() {
         assert_eq!(stored, expected);
     }
     let counts = stopped.counts;
-    assert_eq!((counts.reconnects, counts.gaps, counts.ticks_dropped), (0, 0, 0));
+    assert_eq!(
+        (counts.reconnects, counts.gaps, counts.ticks_dropped),
+        (0, 0, 0)
+    );
     assert_eq!((counts.messages_failed, counts.ticks_received), (0, sent));
 }
 
@@ -125,21 +137,37 @@ async fn beyond_the_bound_the_newest_are_dropped_counted_and_recorded() {
     let mut phases = Phases::start(3, "50").await;
     // The bound holds for what comes at once too, so the first phase may lose some already.
     phases.send().await;
-    phases.running.until(|counts| counts.messages_accepted == counts.messages_delivered).await;
+    phases
+        .running
+        .until(|counts| counts.messages_accepted == counts.messages_delivered)
+        .await;
     phases.port.cut(true);
     phases.send().await;
     let counts = phases.running.metrics.counts();
     let waiting = counts.messages_accepted - counts.messages_delivered;
-    assert!(waiting <= 50 && counts.ticks_dropped >= PHASE - 50, "{counts:?}");
+    assert!(
+        waiting <= 50 && counts.ticks_dropped >= PHASE - 50,
+        "{counts:?}"
+    );
     phases.port.cut(false);
-    phases.running.until(|counts| counts.messages_accepted == counts.messages_delivered).await;
+    phases
+        .running
+        .until(|counts| counts.messages_accepted == counts.messages_delivered)
+        .await;
     phases.send().await;
 
     let Phases { running, sent, .. } = phases;
     let stopped = running.stop().await;
     let counts = stopped.counts;
     assert_eq!(counts.ticks_delivered + counts.ticks_dropped, sent);
-    assert_eq!((counts.reconnects, counts.trades_missing, counts.messages_failed), (0, 0, 0));
+    assert_eq!(
+        (
+            counts.reconnects,
+            counts.trades_missing,
+            counts.messages_failed
+        ),
+        (0, 0, 0)
+    );
     let recorded: u64 = (stopped.gaps.iter())
         .inspect(|gap| assert_eq!(gap["reason"], "queue_full", "{gap}"))
         .map(|gap| gap["missing"].as_u64().unwrap())
@@ -153,8 +181,13 @@ async fn beyond_the_bound_the_newest_are_dropped_counted_and_recorded() {
         .collect();
     for id in 1..=sent {
         let tick = SPEECH.tick(Told { symbol: 0, id });
-        let is_told = told.iter().any(|(first, last)| (*first..=*last).contains(&id));
-        assert!(is_told || stored.contains(&tick.as_str()), "{id} is gone: {told:?}");
+        let is_told = told
+            .iter()
+            .any(|(first, last)| (*first..=*last).contains(&id));
+        assert!(
+            is_told || stored.contains(&tick.as_str()),
+            "{id} is gone: {told:?}"
+        );
     }
     let in_order: Vec<&str> = (1..=sent)
         .map(|id| SPEECH.tick(Told { symbol: 0, id }))

@@ -87,9 +87,10 @@ pub fn start_with(
     let metrics = ProducerMetrics::default();
     let (stop, stopping) = watch::channel(false);
     let counting = metrics.clone();
-    let task = tokio::spawn(async move {
-        producer::run(feeds, &config, &quick(), &counting, stopping).await
-    });
+    let task =
+        tokio::spawn(
+            async move { producer::run(feeds, &config, &quick(), &counting, stopping).await },
+        );
     Running {
         metrics,
         broker,
@@ -113,15 +114,20 @@ impl Running {
     pub async fn stop(self) -> Stopped {
         self.stop.send(true).unwrap();
         self.task.await.unwrap().unwrap();
+        let (broker, gaps) = (self.broker, self.gaps);
+        // A reader of a topic blocks.
+        let reading = tokio::task::spawn_blocking(move || {
+            let record = |(_, text): (String, String)| serde_json::from_str(&text).unwrap();
+            let records = texts(&gaps).into_iter().map(record).collect();
+            (texts(&broker), records, (broker, gaps))
+        });
+        let (topic, gaps, brokers) = reading.await.unwrap();
         Stopped {
             counts: self.metrics.counts(),
             text: self.metrics.text(now_ms()),
-            topic: texts(&self.broker),
-            gaps: texts(&self.gaps)
-                .iter()
-                .map(|(_, text)| serde_json::from_str(text).unwrap())
-                .collect(),
-            _brokers: (self.broker, self.gaps),
+            topic,
+            gaps,
+            _brokers: brokers,
         }
     }
 
@@ -181,7 +187,10 @@ impl Stopped {
 
     /// The value of a metric with these labels, 0 if it is not there.
     pub fn metric(&self, name_and_labels: &str) -> u64 {
-        let line = self.text.lines().find_map(|line| line.strip_prefix(name_and_labels));
+        let line = self
+            .text
+            .lines()
+            .find_map(|line| line.strip_prefix(name_and_labels));
         line.map_or(0, |value| value.trim().parse().unwrap())
     }
 }

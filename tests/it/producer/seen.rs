@@ -16,7 +16,11 @@ fn trades(speech: Speech) -> Vec<Session> {
 
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    )
+    .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -42,7 +46,11 @@ impl Serving {
             }
             said += &line;
         };
-        Serving { child, address, _log: log }
+        Serving {
+            child,
+            address,
+            _log: log,
+        }
     }
 }
 
@@ -72,19 +80,24 @@ async fn without_a_token_the_default_symbols_come_from_binance_and_health_says_s
         let ask = |path| get(&serving.address, path);
         assert!(ask("/healthz").starts_with("HTTP/1.1 200"));
         let ready = ask("/readyz");
-        assert!(ready.starts_with("HTTP/1.1 200") && ready.ends_with("ready\n"), "{ready}");
+        assert!(
+            ready.starts_with("HTTP/1.1 200") && ready.ends_with("ready\n"),
+            "{ready}"
+        );
         assert!(ask("/").starts_with("HTTP/1.1 404"));
         let metrics = ask("/metrics");
         for line in [
             r#"stockpulse_producer_connected{feed="binance"} 1"#,
             r#"stockpulse_producer_ticks_received_total{feed="binance"} 2"#,
-            r#"stockpulse_producer_message_age_seconds{feed="binance"} 0"#,
             r#"stockpulse_producer_exchange_lag_seconds_count{feed="binance"} 2"#,
             "stockpulse_producer_kafka_reachable 1",
             "stockpulse_producer_queue_messages 0",
             "stockpulse_producer_messages_accepted_total 2",
         ] {
-            assert!(metrics.contains(&format!("\n{line}\n")), "{line}: {metrics}");
+            assert!(
+                metrics.contains(&format!("\n{line}\n")),
+                "{line}: {metrics}"
+            );
         }
         assert!(metrics.contains("application/openmetrics-text") && metrics.ends_with("# EOF\n"));
     })
@@ -110,7 +123,10 @@ async fn it_is_alive_and_not_ready_while_a_feed_is_away() {
             ready = get(&serving.address, "/readyz");
         }
         assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
-        assert!(ready.ends_with("\r\n\r\nfeed kraken is not connected\n"), "{ready}");
+        assert!(
+            ready.ends_with("\r\n\r\nfeed kraken is not connected\n"),
+            "{ready}"
+        );
     })
     .await
     .unwrap();
@@ -122,11 +138,17 @@ fn a_port_that_is_taken_is_named() {
     let port = taken.local_addr().unwrap().port().to_string();
     let ended = Run::new(&["--feed", "simulated", "--port", &port]).end();
     assert_eq!(ended.code, Some(1), "{}", ended.said);
-    assert!(ended.said.contains("PRODUCER_PORT") && ended.said.contains(&port), "{}", ended.said);
+    assert!(
+        ended.said.contains("PRODUCER_PORT") && ended.said.contains(&port),
+        "{}",
+        ended.said
+    );
 }
 
 async fn check(run: Run) -> Ended {
-    tokio::task::spawn_blocking(move || run.end()).await.unwrap()
+    tokio::task::spawn_blocking(move || run.end())
+        .await
+        .unwrap()
 }
 
 fn check_of(arguments: &[&str], broker: &TestBroker) -> Run {
@@ -139,11 +161,24 @@ fn check_of(arguments: &[&str], broker: &TestBroker) -> Run {
 async fn a_check_finds_what_is_there_and_sends_nothing() {
     let broker = TestBroker::start(1);
     let server = FakeVenue::start(Speech::Kraken, trades(Speech::Kraken)).await;
-    let run = check_of(&["--symbols", "KRAKEN:BTC/USD,KRAKEN:ETH/USD", "--gap-topic", "none"], &broker)
-        .env("KRAKEN_URL", &server.url());
+    let run = check_of(
+        &[
+            "--symbols",
+            "KRAKEN:BTC/USD,KRAKEN:ETH/USD",
+            "--gap-topic",
+            "none",
+        ],
+        &broker,
+    )
+    .env("KRAKEN_URL", &server.url());
     let ended = check(run).await;
     assert_eq!(ended.code, Some(0), "{}", ended.said);
-    for said in ["ok    kafka", "ok    kraken    ticks come", "KRAKEN:BTC/USD: a tick after", "KRAKEN:ETH/USD: a tick after"] {
+    for said in [
+        "ok    kafka",
+        "ok    kraken    ticks come",
+        "KRAKEN:BTC/USD: a tick after",
+        "KRAKEN:ETH/USD: a tick after",
+    ] {
         assert!(ended.said.contains(said), "{said}: {}", ended.said);
     }
     assert_eq!(broker.read_all(), []);
@@ -166,13 +201,28 @@ async fn a_check_says_what_is_wrong_in_plain_words() {
         .env("KAFKA_BROKER", NOBODY)
         .env("BINANCE_URL", "ws://127.0.0.1:1");
     let cases: [(Run, i32, &[&str]); 3] = [
-        (token, 2, &["ok    kafka", "FAIL  finnhub", "401", "FINNHUB_TOKEN"]),
+        (
+            token,
+            2,
+            &["ok    kafka", "FAIL  finnhub", "401", "FINNHUB_TOKEN"],
+        ),
         (
             symbol,
             2,
-            &["FAIL  kraken    KRAKEN:FOO/BAR: Currency pair not supported", "ok    kraken    KRAKEN:BTC/USD: a tick", "warn  kraken    KRAKEN:ETH/USD: no tick for 2s"],
+            &[
+                "FAIL  kraken    KRAKEN:FOO/BAR: Currency pair not supported",
+                "ok    kraken    KRAKEN:BTC/USD: a tick",
+                "warn  kraken    KRAKEN:ETH/USD: no tick for 2s",
+            ],
         ),
-        (away, 4, &["FAIL  kafka     Kafka at 127.0.0.1:1 could not be reached", "FAIL  binance"]),
+        (
+            away,
+            4,
+            &[
+                "FAIL  kafka     Kafka at 127.0.0.1:1 could not be reached",
+                "FAIL  binance",
+            ],
+        ),
     ];
     for (run, code, expected) in cases {
         let ended = check(run).await;

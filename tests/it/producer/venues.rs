@@ -13,11 +13,14 @@ use crate::support::speech::{Speech, Told};
 use crate::support::venue::{Act, Authority, FakeVenue, Session};
 
 fn say(speech: Speech, symbol: usize, ids: std::ops::Range<u64>) -> Vec<Act> {
-    ids.map(|id| Act::Say(speech.trade(Told { symbol, id }))).collect()
+    ids.map(|id| Act::Say(speech.trade(Told { symbol, id })))
+        .collect()
 }
 
 fn ticks(speech: Speech, symbol: usize, ids: impl IntoIterator<Item = u64>) -> Vec<String> {
-    ids.into_iter().map(|id| speech.tick(Told { symbol, id })).collect()
+    ids.into_iter()
+        .map(|id| speech.tick(Told { symbol, id }))
+        .collect()
 }
 
 #[tokio::test]
@@ -48,7 +51,10 @@ async fn each_venue_is_asked_in_its_own_words() {
         let mut server = FakeVenue::start(speech, vec![]).await;
         let running = start(feeds(vec![config(speech, &server.url(), None)], &timing()));
         let seen = server.seen().await;
-        assert_eq!((seen.path.as_str(), seen.subscribed), (path, subscribed.iter().map(ToString::to_string).collect()));
+        assert_eq!(
+            (seen.path.as_str(), seen.subscribed),
+            (path, subscribed.iter().map(ToString::to_string).collect())
+        );
         running.stop().await;
     }
 }
@@ -90,10 +96,15 @@ async fn binance_in_a_country_that_it_does_not_serve() {
     let metric = r#"stockpulse_producer_reconnects_total{feed="binance",reason="blocked"}"#;
     assert_eq!(stopped.metric(metric), 1, "{}", stopped.text);
 
-    let error = start(feeds(vec![urls(&[&blocked, &blocked])], &timing())).end().await;
+    let error = start(feeds(vec![urls(&[&blocked, &blocked])], &timing()))
+        .end()
+        .await;
     assert_eq!(error.exit(), Exit::Usage);
     let text = error.to_string();
-    assert!(text.contains("451") && text.contains("COINBASE:BTC-USD") && text.contains("KRAKEN:"), "{text}");
+    assert!(
+        text.contains("451") && text.contains("COINBASE:BTC-USD") && text.contains("KRAKEN:"),
+        "{text}"
+    );
 }
 
 /// Its connections are replaced before they are cut after a day, and when it says that it is about to go:
@@ -102,9 +113,14 @@ async fn binance_in_a_country_that_it_does_not_serve() {
 async fn binance_is_read_over_a_new_connection_before_the_old_one_is_cut() {
     let speech = Speech::Binance;
     let again = |ids: std::ops::Range<u64>| {
-        [say(speech, 0, ids), vec![Act::Wait(Arc::new(Notify::new()))]].concat()
+        [
+            say(speech, 0, ids),
+            vec![Act::Wait(Arc::new(Notify::new()))],
+        ]
+        .concat()
     };
-    let leaving = Act::Say(r#"{"stream":"","data":{"e":"serverShutdown","E":1770123456789}}"#.to_string());
+    let leaving =
+        Act::Say(r#"{"stream":"","data":{"e":"serverShutdown","E":1770123456789}}"#.to_string());
     for (renew, first) in [
         (Some(Duration::from_millis(100)), say(speech, 0, 1..6)),
         (None, [say(speech, 0, 1..6), vec![leaving]].concat()),
@@ -115,10 +131,16 @@ async fn binance_is_read_over_a_new_connection_before_the_old_one_is_cut() {
             Session::Serve(again(8..12)),
         ];
         let server = FakeVenue::start(speech, sessions).await;
-        let timing = Timing { renew, idle: Some(Duration::from_secs(30)), ..timing() };
+        let timing = Timing {
+            renew,
+            idle: Some(Duration::from_secs(30)),
+            ..timing()
+        };
         let running = start(feeds(vec![config(speech, &server.url(), None)], &timing));
         let last = if renew.is_some() { 12 } else { 9 };
-        running.until(|counts| counts.ticks_delivered == last - 1).await;
+        running
+            .until(|counts| counts.ticks_delivered == last - 1)
+            .await;
         let stopped = running.stop().await;
         assert_eq!(stopped.of("BINANCE:BTCUSDT"), ticks(speech, 0, 1..last));
         assert_eq!((stopped.counts.reconnects, stopped.counts.gaps), (0, 0));
@@ -140,9 +162,17 @@ async fn a_symbol_that_the_venue_does_not_have_is_named_and_the_others_go_on() {
     ];
     for (speech, answer) in answers {
         // Coinbase subscribes none of the products then, and is asked again for the rest.
-        let again = if speech == Speech::Coinbase { vec![Act::Await] } else { vec![] };
+        let again = if speech == Speech::Coinbase {
+            vec![Act::Await]
+        } else {
+            vec![]
+        };
         let acts = [again, say(speech, 1, 1..4)].concat();
-        let server = FakeVenue::start(speech, vec![Session::Answer(vec![answer.to_string()], acts)]).await;
+        let server = FakeVenue::start(
+            speech,
+            vec![Session::Answer(vec![answer.to_string()], acts)],
+        )
+        .await;
         let running = start(feeds(vec![config(speech, &server.url(), None)], &timing()));
         running.until(|counts| counts.ticks_delivered == 3).await;
         let stopped = running.stop().await;
@@ -151,12 +181,19 @@ async fn a_symbol_that_the_venue_does_not_have_is_named_and_the_others_go_on() {
         assert_eq!(stopped.metric(&metric), 1, "{}", stopped.text);
         if speech == Speech::Coinbase {
             let said = server.said.lock().unwrap().clone();
-            assert!(said.last().unwrap().contains(r#""product_ids":["ETH-USD"]"#), "{said:?}");
+            assert!(
+                said.last()
+                    .unwrap()
+                    .contains(r#""product_ids":["ETH-USD"]"#),
+                "{said:?}"
+            );
         }
 
         let both = [answer.to_string(), answer.replace("BTC", "ETH")];
         let server = FakeVenue::start(speech, vec![Session::Answer(both.to_vec(), vec![])]).await;
-        let error = start(feeds(vec![config(speech, &server.url(), None)], &timing())).end().await;
+        let error = start(feeds(vec![config(speech, &server.url(), None)], &timing()))
+            .end()
+            .await;
         assert_eq!(error.exit(), Exit::Usage);
         assert!(error.to_string().contains("none of the symbols"), "{error}");
     }
@@ -186,7 +223,10 @@ async fn a_trade_that_comes_very_late_is_recovered() {
         say(speech, 0, 3..4),
     ];
     let server = FakeVenue::start(speech, vec![Session::Serve(acts.concat())]).await;
-    let timing = Timing { idle: Some(Duration::from_secs(30)), ..timing() };
+    let timing = Timing {
+        idle: Some(Duration::from_secs(30)),
+        ..timing()
+    };
     let running = start(feeds(vec![config(speech, &server.url(), None)], &timing));
     running.until(|counts| counts.trades_missing == 2).await;
     told.notify_one();
@@ -201,13 +241,20 @@ async fn a_trade_that_comes_very_late_is_recovered() {
 async fn a_silent_symbol_is_subscribed_again_and_a_silent_venue_is_left() {
     for speech in Speech::ALL {
         let server = FakeVenue::start(speech, vec![Session::Serve(say(speech, 0, 1..2))]).await;
-        let timing = Timing { symbol_idle: Duration::from_millis(150), ..timing() };
+        let timing = Timing {
+            symbol_idle: Duration::from_millis(150),
+            ..timing()
+        };
         let running = start(feeds(vec![config(speech, &server.url(), None)], &timing));
         let again = || {
             let said = server.said.lock().unwrap();
             let name = speech.name(1).to_lowercase();
-            let asked = said.iter().filter(|text| text.to_lowercase().contains("subscribe"));
-            asked.filter(|text| text.to_lowercase().contains(&name)).count()
+            let asked = said
+                .iter()
+                .filter(|text| text.to_lowercase().contains("subscribe"));
+            asked
+                .filter(|text| text.to_lowercase().contains(&name))
+                .count()
         };
         // Once at the start, but for Binance, whose address does it, and then again.
         let before = usize::from(speech != Speech::Binance);
@@ -217,8 +264,14 @@ async fn a_silent_symbol_is_subscribed_again_and_a_silent_venue_is_left() {
         }
         let stopped = running.stop().await;
         let feed = format!("{speech:?}").to_lowercase();
-        let silent = format!(r#"stockpulse_producer_reconnects_total{{feed="{feed}",reason="silent"}}"#);
-        assert_eq!(stopped.metric(&silent) > 0, speech != Speech::Finnhub, "{}", stopped.text);
+        let silent =
+            format!(r#"stockpulse_producer_reconnects_total{{feed="{feed}",reason="silent"}}"#);
+        assert_eq!(
+            stopped.metric(&silent) > 0,
+            speech != Speech::Finnhub,
+            "{}",
+            stopped.text
+        );
     }
 }
 
@@ -227,10 +280,15 @@ async fn a_refused_token_ends_it_with_what_to_check() {
     for status in [401, 403] {
         let speech = Speech::Finnhub;
         let server = FakeVenue::start(speech, vec![Session::Refuse(status, None)]).await;
-        let error = start(feeds(vec![config(speech, &server.url(), None)], &timing())).end().await;
+        let error = start(feeds(vec![config(speech, &server.url(), None)], &timing()))
+            .end()
+            .await;
         assert_eq!(error.exit(), Exit::Usage);
         let text = error.to_string();
-        assert!(text.contains("FINNHUB_TOKEN") && text.contains(&status.to_string()), "{text}");
+        assert!(
+            text.contains("FINNHUB_TOKEN") && text.contains(&status.to_string()),
+            "{text}"
+        );
         assert!(!text.contains(TOKEN), "{text}");
     }
 }
@@ -239,9 +297,14 @@ async fn a_refused_token_ends_it_with_what_to_check() {
 async fn finnhubs_price_updates_are_no_ticks() {
     let frame = r#"{"data":[{"c":null,"p":1.10,"s":"AAPL","t":1,"v":0},{"c":["1"],"p":1.20,"s":"AAPL","t":2,"v":5}],"type":"trade"}"#;
     let update = r#"{"data":[{"c":null,"p":1.10,"s":"AAPL","t":1,"v":0.0}],"type":"trade"}"#;
-    let acts = [frame, update, frame].map(|text| Act::Say(text.to_string())).to_vec();
+    let acts = [frame, update, frame]
+        .map(|text| Act::Say(text.to_string()))
+        .to_vec();
     let server = FakeVenue::start(Speech::Finnhub, vec![Session::Serve(acts)]).await;
-    let running = start(feeds(vec![config(Speech::Finnhub, &server.url(), None)], &timing()));
+    let running = start(feeds(
+        vec![config(Speech::Finnhub, &server.url(), None)],
+        &timing(),
+    ));
     running.until(|counts| counts.ticks_delivered == 2).await;
     let stopped = running.stop().await;
     let kept = r#"{"data":[{"c":["1"],"p":1.20,"s":"AAPL","t":2,"v":5}],"type":"trade"}"#;
@@ -255,7 +318,12 @@ async fn finnhubs_price_updates_are_no_ticks() {
 async fn finnhub_kicks_in_turns() {
     let speech = Speech::Finnhub;
     let kicked = |id| Session::Serve([say(speech, 0, id..id + 1), vec![Act::Close(1000)]].concat());
-    let sessions = vec![kicked(1), kicked(2), kicked(3), Session::Serve(say(speech, 0, 4..5))];
+    let sessions = vec![
+        kicked(1),
+        kicked(2),
+        kicked(3),
+        Session::Serve(say(speech, 0, 4..5)),
+    ];
     let server = FakeVenue::start(speech, sessions).await;
     let running = start(feeds(vec![config(speech, &server.url(), None)], &timing()));
     running.until(|counts| counts.ticks_delivered == 4).await;
@@ -267,15 +335,24 @@ async fn finnhub_kicks_in_turns() {
     };
     assert_eq!((by("closed"), by("kicked")), (2, 1), "{}", stopped.text);
     let gap = &stopped.gaps[0];
-    assert_eq!((&gap["type"], &gap["reason"]), (&"gap".into(), &"closed".into()));
-    assert!(gap["from"].as_i64().unwrap() <= gap["to"].as_i64().unwrap(), "{gap}");
+    assert_eq!(
+        (&gap["type"], &gap["reason"]),
+        (&"gap".into(), &"closed".into())
+    );
+    assert!(
+        gap["from"].as_i64().unwrap() <= gap["to"].as_i64().unwrap(),
+        "{gap}"
+    );
 }
 
 /// A server that names a wait gets it.
 #[tokio::test]
 async fn a_throttled_feed_waits_as_long_as_it_is_told() {
     let speech = Speech::Finnhub;
-    let sessions = vec![Session::Refuse(429, Some(1)), Session::Serve(say(speech, 0, 1..2))];
+    let sessions = vec![
+        Session::Refuse(429, Some(1)),
+        Session::Serve(say(speech, 0, 1..2)),
+    ];
     let server = FakeVenue::start(speech, sessions).await;
     let started = Instant::now();
     let running = start(feeds(vec![config(speech, &server.url(), None)], &timing()));

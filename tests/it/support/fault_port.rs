@@ -131,17 +131,27 @@ fn lead(client: TcpStream, broker: &str, own_port: u16, shared: &Arc<Shared>) {
     std::thread::spawn(move || {
         // Whatever ends one way ends the other too.
         let _ = requests_through(&client_reads, &broker_writes, &requests);
-        let _ = (client_reads.shutdown(Shutdown::Both), broker_writes.shutdown(Shutdown::Both));
+        let _ = (
+            client_reads.shutdown(Shutdown::Both),
+            broker_writes.shutdown(Shutdown::Both),
+        );
     });
     let answers = Arc::clone(shared);
     std::thread::spawn(move || {
         let ports = (broker_port, own_port);
         let _ = answers_through(&broker, &client, ports, &answers);
-        let _ = (broker.shutdown(Shutdown::Both), client.shutdown(Shutdown::Both));
+        let _ = (
+            broker.shutdown(Shutdown::Both),
+            client.shutdown(Shutdown::Both),
+        );
     });
 }
 
-fn requests_through(mut from: &TcpStream, mut to: &TcpStream, shared: &Shared) -> std::io::Result<()> {
+fn requests_through(
+    mut from: &TcpStream,
+    mut to: &TcpStream,
+    shared: &Shared,
+) -> std::io::Result<()> {
     let mut bytes = vec![0; 64 * 1024];
     loop {
         let read = from.read(&mut bytes)?;
@@ -183,7 +193,9 @@ fn answers_through(
             shared.swallow.store(left - 1, Ordering::Relaxed);
             return Ok(());
         }
-        std::thread::sleep(Duration::from_millis(shared.delay_ms.load(Ordering::Relaxed)));
+        std::thread::sleep(Duration::from_millis(
+            shared.delay_ms.load(Ordering::Relaxed),
+        ));
         shared.wait_while_stalled();
         to.write_all(&length)?;
         to.write_all(&answer)?;

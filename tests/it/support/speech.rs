@@ -21,7 +21,12 @@ pub struct Told {
 const START_MS: i64 = 1_750_000_000_000;
 
 impl Speech {
-    pub const ALL: [Speech; 4] = [Speech::Finnhub, Speech::Binance, Speech::Coinbase, Speech::Kraken];
+    pub const ALL: [Speech; 4] = [
+        Speech::Finnhub,
+        Speech::Binance,
+        Speech::Coinbase,
+        Speech::Kraken,
+    ];
 
     /// As configured.
     pub fn symbols(self) -> [&'static str; 2] {
@@ -67,7 +72,8 @@ impl Speech {
 
     /// What the server answers to them.
     pub fn answers(self, _subscribed: &[String]) -> Vec<String> {
-        let each = |text: &dyn Fn(&str) -> String| (0..2).map(|symbol| text(self.name(symbol))).collect();
+        let each =
+            |text: &dyn Fn(&str) -> String| (0..2).map(|symbol| text(self.name(symbol))).collect();
         match self {
             Speech::Finnhub | Speech::Binance => Vec::new(),
             Speech::Coinbase => vec![format!(

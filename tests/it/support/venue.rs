@@ -229,7 +229,10 @@ impl Shared {
                 socket.get_mut().flush().await?;
             }
             Act::WrongUtf8 => {
-                socket.get_mut().write_all(&[0x81, 0x02, 0xff, 0xfe]).await?;
+                socket
+                    .get_mut()
+                    .write_all(&[0x81, 0x02, 0xff, 0xfe])
+                    .await?;
                 socket.get_mut().flush().await?;
             }
             Act::Huge => {

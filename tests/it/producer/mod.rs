@@ -4,6 +4,7 @@ mod accounting;
 mod binary;
 mod kafka_away;
 mod live;
+mod load;
 mod seen;
 mod venues;
 

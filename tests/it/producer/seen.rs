@@ -14,7 +14,7 @@ fn trades(speech: Speech) -> Vec<Session> {
     vec![Session::Serve(vec![say(0), say(1)])]
 }
 
-fn get(address: &str, path: &str) -> String {
+pub(super) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
         stream,
@@ -27,14 +27,14 @@ fn get(address: &str, path: &str) -> String {
 }
 
 /// A producer that serves its health, until it is dropped.
-struct Serving {
-    child: Child,
-    address: String,
+pub(super) struct Serving {
+    pub(super) child: Child,
+    pub(super) address: String,
     _log: BufReader<ChildStderr>,
 }
 
 impl Serving {
-    fn start(run: &mut Run) -> Serving {
+    pub(super) fn start(run: &mut Run) -> Serving {
         let mut child = run.start().into_child();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut said = String::new();

@@ -50,6 +50,8 @@ pub enum Act {
     Huge,
     /// Waits for the next message of the client.
     Await,
+    /// Says nothing for so long.
+    Sleep(Duration),
     /// Waits until the test says so.
     Wait(Arc<Notify>),
     /// Says nothing more, answers nothing, and keeps the connection until the client goes.
@@ -243,6 +245,7 @@ impl Shared {
                 socket.get_mut().flush().await?;
             }
             Act::Await => drop(self.next(socket).await?),
+            Act::Sleep(time) => tokio::time::sleep(time).await,
             Act::Wait(until) => until.notified().await,
             Act::Stall => {
                 until_gone(socket).await;

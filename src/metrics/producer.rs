@@ -114,6 +114,14 @@ pub struct ProducerCounts {
     pub gap_records_failed: u64,
 }
 
+impl ProducerCounts {
+    /// Messages that wait for their acknowledgement.
+    pub fn messages_waiting(&self) -> u64 {
+        let over = self.messages_delivered + self.messages_failed;
+        self.messages_accepted.saturating_sub(over)
+    }
+}
+
 impl ProducerMetrics {
     /// A feed handed on a frame.
     pub fn frame_received(&self) {
@@ -177,12 +185,6 @@ impl ProducerMetrics {
         self.kafka_reachable.get() != 0
     }
 
-    /// Messages that wait for their acknowledgement.
-    pub fn queue_messages(&self, messages: u64) {
-        self.queue_messages
-            .set(i64::try_from(messages).unwrap_or(i64::MAX));
-    }
-
     /// So many gap records could not be written.
     pub fn gap_records_failed(&self, records: u64) {
         self.gap_records_failed.inc_by(records);
@@ -236,6 +238,9 @@ impl ProducerMetrics {
 
     /// Sets what depends on the time of asking, milliseconds since 1970 UTC.
     pub fn refresh(&self, now_ms: i64) {
+        let counts = self.counts();
+        self.queue_messages
+            .set(i64::try_from(counts.messages_waiting()).unwrap_or(i64::MAX));
         for feed in self.feeds() {
             feed.refresh(now_ms);
         }

@@ -45,10 +45,7 @@ pub(super) async fn forward(
                 Some(item) => forward.take(item).await?,
                 None => break,
             },
-            _ = look.tick() => {
-                forward.gaps.look(delivery);
-                metrics.queue_messages(delivery.pending());
-            }
+            _ = look.tick() => forward.gaps.look(delivery),
             _ = status.tick() => log_status(metrics, delivery.pending()),
         }
     }

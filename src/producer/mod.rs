@@ -23,7 +23,7 @@ mod screen;
 mod split;
 
 use crate::config::producer::DeliveryConfig;
-use crate::feed::{Feed, FeedError, Loss, Outlet, Queue};
+use crate::feed::{Feed, FeedError, Loss, Outlet, Queue, WhenFull};
 use crate::metrics::producer::ProducerMetrics;
 use crate::model::Exit;
 use backoff::Backoff;
@@ -172,6 +172,10 @@ async fn try_feeding(
     stop: &mut watch::Receiver<bool>,
 ) -> Result<(), ProducerError> {
     let mut failures = 0;
+    if feed.when_full() == WhenFull::Wait {
+        // What is made up or read from a file is there as long as it runs.
+        outlet.metrics().connected(true);
+    }
     loop {
         let ended = tokio::select! {
             ended = feed.run(outlet) => ended,

@@ -40,7 +40,7 @@ fn line(metrics: &ProducerMetrics, counts: &ProducerCounts, rate: f64, now_ms: i
             (false, None) => write!(line, " · {name} not connected"),
         };
     }
-    let waiting = counts.messages_accepted - counts.messages_delivered - counts.messages_failed;
+    let waiting = counts.messages_waiting();
     if !metrics.is_kafka_reachable() {
         line += " · Kafka AWAY";
     }

@@ -164,10 +164,12 @@ type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 impl Shared {
     async fn serve(&self, socket: TcpStream, session: Session) -> Ended {
-        let acts = match &session {
-            Session::Serve(acts) | Session::Answer(_, acts) => acts.clone(),
-            Session::Refuse(..) => Vec::new(),
+        let (refuse, answers, acts) = match session {
+            Session::Refuse(status, retry_after) => (Some((status, retry_after)), None, Vec::new()),
+            Session::Serve(acts) => (None, None, acts),
+            Session::Answer(answers, acts) => (None, Some(answers), acts),
         };
+        socket.set_nodelay(true)?;
         if acts.iter().any(|act| matches!(act, Act::Reset)) {
             socket.set_zero_linger()?;
         }
@@ -182,7 +184,7 @@ impl Shared {
         )]
         let answer = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
             path = request.uri().to_string();
-            let Session::Refuse(status, retry_after) = session else {
+            let Some((status, retry_after)) = refuse else {
                 return Ok(response);
             };
             let mut refusal = ErrorResponse::new(None);
@@ -201,10 +203,7 @@ impl Shared {
         while subscribed.len() < self.speech.subscriptions(&path) {
             subscribed.push(self.next(&mut socket).await?);
         }
-        let answers = match &session {
-            Session::Answer(answers, _) => answers.clone(),
-            _ => self.speech.answers(&subscribed),
-        };
+        let answers = answers.unwrap_or_else(|| self.speech.answers(&subscribed));
         // Nobody looks in some tests.
         let _ = self.seen.send(Seen { path, subscribed });
         for text in answers {

@@ -178,27 +178,14 @@ impl Ids {
             // What lies between two that came has been made.
             (after.told, after.seen, after.reason) = (Told::No, now, SKIPPED);
         }
-        let rest: Vec<Hole> = before.into_iter().chain(after).collect();
-        drop(self.holes.splice_at(at, rest));
+        self.holes.remove(at);
+        for (offset, rest) in before.into_iter().chain(after).enumerate() {
+            self.holes.insert(at + offset, rest);
+        }
         match hole.told {
             Told::Yes => Taken::Recovered(hole.reason),
             Told::No | Told::Never => Taken::New,
         }
-    }
-}
-
-/// `Vec::splice` for one element of a deque.
-trait SpliceAt<T> {
-    fn splice_at(&mut self, at: usize, with: Vec<T>) -> Option<T>;
-}
-
-impl<T> SpliceAt<T> for VecDeque<T> {
-    fn splice_at(&mut self, at: usize, with: Vec<T>) -> Option<T> {
-        let taken = self.remove(at);
-        for (offset, item) in with.into_iter().enumerate() {
-            self.insert(at + offset, item);
-        }
-        taken
     }
 }
 

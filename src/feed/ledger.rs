@@ -221,7 +221,7 @@ impl Ledger {
     }
 
     /// Symbols to subscribe again: without a tick for `limit`, then twice that, and so on.
-    pub(super) fn to_ask_again(&mut self, now: Instant, limit: Duration) -> Vec<Name> {
+    pub(super) fn ask_again(&mut self, now: Instant, limit: Duration) -> Vec<Name> {
         let mut names = Vec::new();
         for symbol in self.symbols.iter_mut().filter(|symbol| !symbol.refused) {
             let doublings = symbol.asked_again.min(SILENCE_DOUBLINGS_MAX);
@@ -305,15 +305,15 @@ mod tests {
         let (start, limit) = (Instant::now(), Duration::from_secs(10));
         let mut ledger = ledger(start);
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(ledger.to_ask_again(at(9), limit), []);
+        assert_eq!(ledger.ask_again(at(9), limit), []);
         ledger.take("B", None, 1, at(9));
-        assert_eq!(ledger.to_ask_again(at(10), limit).len(), 1);
+        assert_eq!(ledger.ask_again(at(10), limit).len(), 1);
         assert_eq!(
             (ledger.silent(), ledger.all_silent(at(10), limit)),
             (1, false)
         );
-        assert_eq!(ledger.to_ask_again(at(15), limit), []);
-        assert_eq!(ledger.to_ask_again(at(20), limit).len(), 2);
+        assert_eq!(ledger.ask_again(at(15), limit), []);
+        assert_eq!(ledger.ask_again(at(20), limit).len(), 2);
         assert!(ledger.all_silent(at(20), limit));
         ledger.take("A", None, 1, at(21));
         assert_eq!(

@@ -166,7 +166,7 @@ impl<V: Venue> Live<V> {
                             "A new connection could not be made before the old one is cut; it is tried again.");
                     }
                     Turn::Swap(new) => {
-                        *connection = new;
+                        *connection = *new;
                         info!(feed = self.venue.name(), "A new connection took the place of the old one.");
                     }
                 },
@@ -343,7 +343,7 @@ impl<V: Venue> Live<V> {
             let message = format!("no symbol ticked for {twice:?}");
             return Err(Loss::new(LossReason::Silent, message).into());
         }
-        let names = self.ledger.to_ask_again(now, limit);
+        let names = self.ledger.ask_again(now, limit);
         outlet.metrics().symbols_silent(self.ledger.silent());
         if names.is_empty() {
             return Ok(());

@@ -38,7 +38,7 @@ pub(super) enum Turn {
     /// It could not be made; the old one goes on.
     Failed(FeedError),
     /// The new one takes the old one's place.
-    Swap(Connection),
+    Swap(Box<Connection>),
 }
 
 impl Renewal {
@@ -72,7 +72,7 @@ impl Renewal {
                 State::Overlapping(_, until) => {
                     sleep_until(*until).await;
                     if let Some(connection) = self.take_open() {
-                        return Turn::Swap(connection);
+                        return Turn::Swap(Box::new(connection));
                     }
                 }
             }

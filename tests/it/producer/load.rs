@@ -76,10 +76,11 @@ async fn twenty_thousand_ticks_a_second_all_arrive() {
         .env("KAFKA_BROKER", &broker.bootstrap)
         .env("KAFKA_TOPIC", &broker.topic);
     let started = Instant::now();
-    let serving = Serving::start(&mut run);
+    let mut serving = Serving::start(&mut run);
     let listening = started.elapsed();
-    server.seen().await;
+    serving.wait_for("Connected and subscribed");
     let connected = started.elapsed();
+    server.seen().await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let pid = serving.child.id();
     let [idle_kb, anonymous_kb] = ["VmRSS", "RssAnon"].map(|line| memory_kb(pid, line));

@@ -30,7 +30,7 @@ pub(super) fn get(address: &str, path: &str) -> String {
 pub(super) struct Serving {
     pub(super) child: Child,
     pub(super) address: String,
-    _log: BufReader<ChildStderr>,
+    log: BufReader<ChildStderr>,
 }
 
 impl Serving {
@@ -49,7 +49,18 @@ impl Serving {
         Serving {
             child,
             address,
-            _log: log,
+            log,
+        }
+    }
+}
+
+impl Serving {
+    /// Waits until it says this.
+    pub(super) fn wait_for(&mut self, text: &str) {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert!(self.log.read_line(&mut line).unwrap() > 0, "it ended");
         }
     }
 }

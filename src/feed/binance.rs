@@ -19,7 +19,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(65);
 /// The server cuts a connection after 24 hours.
 const RENEW_AFTER: Duration = Duration::from_secs(23 * 3600 + 45 * 60);
 /// Streams of one message that subscribes; the limit is five messages a second, pongs included.
-const STREAMS_PER_MESSAGE: usize = 200;
+const STREAMS_PER_MESSAGE: usize = 400;
 
 /// The feed of Binance's trades.
 #[derive(Debug)]

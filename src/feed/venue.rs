@@ -117,3 +117,55 @@ pub struct Heard<'a> {
     /// Elements that were price updates and are taken out.
     pub price_updates: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::{binance::Binance, coinbase::Coinbase, finnhub::Finnhub, kraken::Kraken};
+
+    /// A message of each venue with everything in it.
+    const MESSAGES: [&str; 5] = [
+        r#"{"stream":"bnbbtc@trade","data":{"e":"trade","E":1,"s":"BNBBTC","t":12345,"p":"0.001","q":"100","T":2,"m":true}}"#,
+        r#"{"type":"match","trade_id":10,"time":"2014-11-07T08:19:27.028459Z","product_id":"BTC-USD","size":"5.2","price":"4"}"#,
+        r#"{"channel":"trade","type":"update","data":[{"symbol":"A/B","price":0.5,"qty":1e-5,"trade_id":4,"timestamp":"2023-09-25T07:49:37.7Z"}]}"#,
+        r#"{"data":[{"c":null,"p":1.1,"s":"A","t":1,"v":0},{"p":2,"s":"A","t":2,"v":1}],"type":"trade"}"#,
+        r#"{"type":"error","message":"Failed","reason":"X is not a valid product","msg":"Subscribing to too many symbols"}"#,
+    ];
+
+    fn venues() -> [Box<dyn Venue>; 4] {
+        [
+            Box::new(Binance::new(&["wss://b".to_string()])),
+            Box::new(Coinbase::new("wss://c")),
+            Box::new(Kraken::new("wss://k")),
+            Box::new(Finnhub::new("wss://f", &Secret::new("t"))),
+        ]
+    }
+
+    proptest::proptest! {
+        /// Whatever a server sends, cut or with bytes exchanged, it is told what it is; a trade has numbers.
+        #[test]
+        fn no_message_makes_it_panic(
+            message in 0..MESSAGES.len(),
+            length in 0..200_usize,
+            changes in proptest::collection::vec((0..200_usize, proptest::num::u8::ANY), 0..4),
+        ) {
+            let mut bytes = MESSAGES[message].as_bytes().to_vec();
+            bytes.truncate(length);
+            for (at, byte) in changes {
+                if let Some(changed) = bytes.get_mut(at) {
+                    *changed = byte;
+                }
+            }
+            let bytes = Bytes::from(bytes);
+            for mut venue in venues() {
+                if let Said::Trades(trades) = venue.hear(&bytes) {
+                    for trade in trades {
+                        for number in [trade.price, trade.size] {
+                            proptest::prop_assert!(serde_json::from_str::<f64>(number).is_ok());
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

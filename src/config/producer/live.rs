@@ -119,7 +119,12 @@ impl LiveArgs {
         for symbol in symbols {
             let feed = feed_of(symbol, names, has_token)?;
             check_symbol(symbol, feed)?;
+            let same = |known: &String| {
+                // Exchanges do not tell capitals from small letters.
+                feed != FeedName::Finnhub && known.eq_ignore_ascii_case(symbol)
+            };
             match feeds.iter_mut().find(|(name, _)| *name == feed) {
+                Some((_, symbols)) if symbols.iter().any(same) => {}
                 Some((_, symbols)) => symbols.push(symbol.clone()),
                 None => feeds.push((feed, vec![symbol.clone()])),
             }

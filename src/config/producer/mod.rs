@@ -439,6 +439,12 @@ mod tests {
             Binance BINANCE:ETHUSDT BINANCE:BTCUSDT
         "#]],
         );
+        check_feeds(
+            "--symbols binance:btcusdt,BINANCE:BTCUSDT",
+            expect![[r#"
+            Binance binance:btcusdt
+        "#]],
+        );
         let mixed = "--symbols BINANCE:BTCUSDT,KRAKEN:BTC/USD,binance:ethusdt,COINBASE:ETH-USD";
         check_feeds(
             mixed,

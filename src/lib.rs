@@ -8,6 +8,7 @@
 //! | [`config`] | every flag and environment variable |
 //! | [`metrics`] | every metric, a method each |
 //! | [`feed`] | exchanges: subscribe frames in, Finnhub-shaped frames out |
+//! | [`health`] | liveness, readiness and metrics of a running program over HTTP |
 //! | [`producer`] | feed → Kafka topic |
 //! | [`source`] | Kafka topic → frames with exact offsets |
 //! | [`decode`] | frames → Arrow, by the table's declared schema |
@@ -34,6 +35,7 @@ pub mod config;
 pub mod metrics;
 
 pub mod feed;
+pub mod health;
 pub mod producer;
 
 pub mod checkpoint;

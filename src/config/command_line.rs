@@ -12,6 +12,16 @@ pub fn parse<T: Parser>() -> T {
     T::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
+/// As [`parse`], but with these arguments instead of the process's, and with a message instead of an end.
+///
+/// # Errors
+/// clap's message.
+pub fn parse_from<T: Parser>(arguments: &[&str]) -> Result<T, String> {
+    let matches = without_empty_variables(T::command()).try_get_matches_from(arguments);
+    let parsed = matches.and_then(|matches| T::from_arg_matches(&matches));
+    parsed.map_err(|error| error.to_string())
+}
+
 fn without_empty_variables(command: Command) -> Command {
     let forget_empty = |arg: Arg| {
         let value = arg.get_env().and_then(std::env::var_os);

@@ -13,6 +13,8 @@ use super::instant::parse_duration;
 pub enum DemoFeed {
     /// Made up in this process: random walks, bursts, ticks out of order
     Simulated,
+    /// The real market: from finnhub.io where FINNHUB_TOKEN is set, else from the exchanges that the symbols name
+    Live,
     /// The real market, from finnhub.io; needs FINNHUB_TOKEN
     Finnhub,
     /// Frames from a file

@@ -1,6 +1,7 @@
 //! Where log lines go and which are shown; the same for every binary.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write, stderr};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
@@ -50,7 +51,7 @@ pub fn init_logging_at(default: &str) {
     let installed = tracing_subscriber::fmt()
         .compact()
         .with_env_filter(filter)
-        .with_writer(stderr)
+        .with_writer(|| AboveStatusLine)
         // A reader of the log that went away must not take the job with it.
         .log_internal_errors(false)
         .with_ansi(colour)
@@ -58,6 +59,43 @@ pub fn init_logging_at(default: &str) {
         .try_init();
     if let (Ok(()), Some(complaint)) = (installed, complaint) {
         warn!("{complaint}");
+    }
+}
+
+/// A status line is on the terminal, without an end of line.
+static STATUS_LINE: AtomicBool = AtomicBool::new(false);
+/// Back to the line's beginning, and all of it away.
+const CLEAR: &str = "\r\x1b[2K";
+
+/// Draws a status line on standard error, which must be a terminal, over the one before; log lines go above
+/// it. A line that is too long is cut by the terminal.
+pub fn status_line(text: &str) {
+    STATUS_LINE.store(true, Ordering::Relaxed);
+    // A terminal that is gone is no reason to stop.
+    let _ = write!(stderr().lock(), "{CLEAR}\x1b[?7l{text}\x1b[?7h");
+}
+
+/// Ends the status line, if there is one; it stays on the terminal.
+pub fn end_status_line() {
+    if STATUS_LINE.swap(false, Ordering::Relaxed) {
+        let _ = writeln!(stderr());
+    }
+}
+
+/// Standard error, where a status line makes room for what is written.
+struct AboveStatusLine;
+
+impl Write for AboveStatusLine {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut out = stderr().lock();
+        if STATUS_LINE.swap(false, Ordering::Relaxed) {
+            out.write_all(CLEAR.as_bytes())?;
+        }
+        out.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        stderr().flush()
     }
 }
 

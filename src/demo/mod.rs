@@ -18,8 +18,8 @@ use crate::config::api::ApiOptions;
 use crate::config::demo::{DemoArgs, DemoFeed};
 use crate::config::ingest::{IngestOptions, Trigger};
 use crate::config::kafka::KafkaProperties;
-use crate::config::producer::{DeliveryConfig, FeedConfig};
-use crate::feed;
+use crate::config::producer::{DeliveryConfig, FeedConfig, ProducerArgs};
+use crate::feed::{self, Timing};
 use crate::job::{Console, ProgressReport, Summary};
 use crate::metrics::ingest::IngestMetrics;
 use crate::metrics::producer::ProducerMetrics;
@@ -75,7 +75,7 @@ fn demo(args: &DemoArgs) -> Result<(), Failure> {
         })
     })?;
     let table = start_anew(&args.data_dir)?;
-    let feed = feed_config(args)?;
+    let feeds = feed_configs(args)?;
     let sql = sql(args, &broker.address(), &table)?;
     let screen = Screen::new(&broker.address(), &table, listener.local_addr().ok());
     screen.welcome();
@@ -83,7 +83,7 @@ fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let (stop_producer, producer_stopping) = watch::channel(false);
     let (stop_api, mut api_stopping) = watch::channel(false);
-    let options = api_options(&broker.address(), &symbols(&feed));
+    let options = api_options(&broker.address(), &symbols(&feeds));
     let api = runtime.spawn(api::serve(
         options,
         listener,
@@ -93,13 +93,12 @@ fn demo(args: &DemoArgs) -> Result<(), Failure> {
         }),
     ));
     let counters = ProducerMetrics::default();
-    let feed =
-        feed::from_config(&feed, now_ms).map_err(|error| (Exit::Usage, error.to_string()))?;
+    let feeds = feed::from_configs(&feeds, &Timing::default(), now_ms)
+        .map_err(|error| (Exit::Usage, error.to_string()))?;
     let producing = runtime.spawn({
         let delivery = DeliveryConfig::new(KafkaProperties::new(broker.address()), TOPIC);
         let counters = counters.clone();
         async move {
-            let feeds = vec![feed];
             producer::run(
                 feeds,
                 &delivery,
@@ -206,19 +205,15 @@ fn start_anew(dir: &Path) -> Result<PathBuf, Failure> {
     Ok(dir.join("ohlc"))
 }
 
-fn feed_config(args: &DemoArgs) -> Result<FeedConfig, Failure> {
+fn feed_configs(args: &DemoArgs) -> Result<Vec<FeedConfig>, Failure> {
     let env = |name: &str| {
         std::env::var(name)
             .ok()
             .filter(|value| !value.trim().is_empty())
     };
-    let listed = || -> Vec<String> {
-        let list = env("SYMBOL_LIST")
-            .unwrap_or_else(|| crate::config::api::DEFAULT_SYMBOL_LIST.to_string());
-        crate::config::api::split_symbols(&list)
-    };
+    let usage = |message: String| (Exit::Usage, message);
     match args.feed {
-        DemoFeed::Simulated => Ok(FeedConfig::Simulated {
+        DemoFeed::Simulated => Ok(vec![FeedConfig::Simulated {
             symbols: feed::simulated::SYMBOLS
                 .iter()
                 .take(usize::from(args.symbols))
@@ -227,33 +222,27 @@ fn feed_config(args: &DemoArgs) -> Result<FeedConfig, Failure> {
             seed: 1,
             ticks_per_second: f64::from(args.rate),
             history: HISTORY,
-        }),
-        DemoFeed::Finnhub => match env("FINNHUB_TOKEN") {
-            Some(token) => Ok(FeedConfig::Finnhub {
-                url: env("FINNHUB_URL")
-                    .unwrap_or_else(|| crate::config::producer::DEFAULT_FINNHUB_URL.to_string()),
-                token: token.into(),
-                symbols: listed(),
-            }),
-            None => Err((
-                Exit::Usage,
-                "--feed finnhub needs FINNHUB_TOKEN in the environment or .env; a free token is to be had at finnhub.io, and --feed simulated needs none".to_string(),
-            )),
-        },
+        }]),
+        DemoFeed::Live => ProducerArgs::live_from_environment().map_err(usage),
+        DemoFeed::Finnhub if env("FINNHUB_TOKEN").is_none() => Err(usage(
+            "--feed finnhub needs FINNHUB_TOKEN in the environment or .env; a free token is to be had at finnhub.io, and --feed live and simulated need none".to_string(),
+        )),
+        // With a token that is what live means.
+        DemoFeed::Finnhub => ProducerArgs::live_from_environment().map_err(usage),
         DemoFeed::Replay => match &args.replay_file {
-            Some(path) => Ok(FeedConfig::Replay { path: path.clone(), speed: None }),
-            None => Err((Exit::Usage, "--feed replay needs --replay-file FILE".to_string())),
+            Some(path) => Ok(vec![FeedConfig::Replay { path: path.clone(), speed: None }]),
+            None => Err(usage("--feed replay needs --replay-file FILE".to_string())),
         },
     }
 }
 
-fn symbols(feed: &FeedConfig) -> Vec<String> {
-    match feed {
-        FeedConfig::Simulated { symbols, .. } | FeedConfig::Finnhub { symbols, .. } => {
-            symbols.clone()
-        }
+fn symbols(feeds: &[FeedConfig]) -> Vec<String> {
+    let symbols = |feed: &FeedConfig| match feed {
+        FeedConfig::Simulated { symbols, .. } => symbols.clone(),
+        FeedConfig::Live(live) => live.symbols.clone(),
         FeedConfig::Replay { .. } => Vec::new(),
-    }
+    };
+    feeds.iter().flat_map(symbols).collect()
 }
 
 fn sql(args: &DemoArgs, broker: &str, table: &Path) -> Result<SqlFile, Failure> {

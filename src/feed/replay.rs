@@ -10,11 +10,10 @@ use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 use futures::future::BoxFuture;
 use serde::Deserialize;
-use tokio::sync::mpsc::Sender;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
-use super::{FRAME_BYTES_MAX, Feed, FeedError, Frame};
+use super::{FRAME_BYTES_MAX, Feed, FeedError, Frame, Outlet};
 
 /// Lines that are read ahead at most; the reading is blocking and so done elsewhere, by portions.
 const PORTION_LINES: usize = 256;
@@ -47,7 +46,7 @@ impl Replay {
         Lines::open(&self.path).map(|_| ())
     }
 
-    async fn play(&mut self, frames: &Sender<Frame>) -> Result<(), FeedError> {
+    async fn play(&mut self, outlet: &Outlet) -> Result<(), FeedError> {
         let path = self.path.clone();
         let mut lines = in_background(move || Lines::open(&path)).await?;
         let mut pace = self.speed.map(Pace::new);
@@ -68,7 +67,7 @@ impl Replay {
                 {
                     sleep_until(due).await;
                 }
-                if frames.send(Frame { payload }).await.is_err() {
+                if !outlet.frame(Frame::new(payload)).await {
                     return Ok(());
                 }
             }
@@ -81,8 +80,8 @@ impl Feed for Replay {
         "replay"
     }
 
-    fn run<'a>(&'a mut self, frames: &'a Sender<Frame>) -> BoxFuture<'a, Result<(), FeedError>> {
-        Box::pin(self.play(frames))
+    fn run<'a>(&'a mut self, outlet: &'a Outlet) -> BoxFuture<'a, Result<(), FeedError>> {
+        Box::pin(self.play(outlet))
     }
 }
 

@@ -1,11 +1,32 @@
-//! What the producer did: frames in, messages and ticks out.
+//! What the producer did: frames in, messages and ticks out. What one feed did is in [`super::feed`].
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-/// The producer's counters. A clone counts into the same ones.
-#[derive(Debug, Clone, Default)]
+use super::feed::{FeedFamilies, FeedMetrics, lag_histogram};
+
+/// The producer's metrics. A clone counts into the same ones.
+#[derive(Debug, Clone)]
 pub struct ProducerMetrics {
+    families: FeedFamilies,
+    feeds: Arc<Mutex<Vec<Arc<FeedMetrics>>>>,
+    kafka_reachable: Gauge,
+    queue_messages: Gauge,
+    ack_lag_seconds: Histogram,
+    gap_records_failed: Counter,
+    // Sums over the feeds; the text format has them by feed.
+    reconnects: Counter,
+    ticks_received: Counter,
+    ticks_dropped: Counter,
+    duplicates: Counter,
+    gaps: Counter,
+    trades_missing: Counter,
+    trades_recovered: Counter,
     frames_received: Counter,
     frames_ping: Counter,
     frames_error: Counter,
@@ -17,7 +38,37 @@ pub struct ProducerMetrics {
     ticks_delivered: Counter,
     ticks_failed: Counter,
     queue_full: Counter,
-    reconnects: Counter,
+}
+
+impl Default for ProducerMetrics {
+    fn default() -> ProducerMetrics {
+        ProducerMetrics {
+            families: FeedFamilies::default(),
+            feeds: Arc::default(),
+            kafka_reachable: Gauge::default(),
+            queue_messages: Gauge::default(),
+            ack_lag_seconds: lag_histogram(),
+            gap_records_failed: Counter::default(),
+            reconnects: Counter::default(),
+            ticks_received: Counter::default(),
+            ticks_dropped: Counter::default(),
+            duplicates: Counter::default(),
+            gaps: Counter::default(),
+            trades_missing: Counter::default(),
+            trades_recovered: Counter::default(),
+            frames_received: Counter::default(),
+            frames_ping: Counter::default(),
+            frames_error: Counter::default(),
+            frames_malformed: Counter::default(),
+            frames_other: Counter::default(),
+            messages_accepted: Counter::default(),
+            messages_delivered: Counter::default(),
+            messages_failed: Counter::default(),
+            ticks_delivered: Counter::default(),
+            ticks_failed: Counter::default(),
+            queue_full: Counter::default(),
+        }
+    }
 }
 
 /// The counters at one moment.
@@ -47,6 +98,28 @@ pub struct ProducerCounts {
     pub queue_full: u64,
     /// Times that a feed was lost and tried again.
     pub reconnects: u64,
+    /// Ticks that live feeds sent, each once.
+    pub ticks_received: u64,
+    /// Ticks among them that were dropped because the queue was full.
+    pub ticks_dropped: u64,
+    /// Trades that came again and were dropped by their id.
+    pub duplicates: u64,
+    /// Gaps recorded.
+    pub gaps: u64,
+    /// Trades that never came, by their ids.
+    pub trades_missing: u64,
+    /// Trades counted as missing that came after all.
+    pub trades_recovered: u64,
+    /// Gap records that could not be written; their gaps are counted and logged.
+    pub gap_records_failed: u64,
+}
+
+impl ProducerCounts {
+    /// Messages that wait for their acknowledgement.
+    pub fn messages_waiting(&self) -> u64 {
+        let over = self.messages_delivered + self.messages_failed;
+        self.messages_accepted.saturating_sub(over)
+    }
 }
 
 impl ProducerMetrics {
@@ -97,9 +170,80 @@ impl ProducerMetrics {
         self.queue_full.inc();
     }
 
-    /// A feed was lost and is tried again.
-    pub fn reconnect(&self) {
+    /// From a frame's arrival to Kafka's acknowledgement of its message.
+    pub fn ack_lag(&self, lag: Duration) {
+        self.ack_lag_seconds.observe(lag.as_secs_f64());
+    }
+
+    /// Kafka is reached, or not any more.
+    pub fn kafka_reachable(&self, reachable: bool) {
+        self.kafka_reachable.set(i64::from(reachable));
+    }
+
+    /// Whether Kafka is reached.
+    pub fn is_kafka_reachable(&self) -> bool {
+        self.kafka_reachable.get() != 0
+    }
+
+    /// So many gap records could not be written.
+    pub fn gap_records_failed(&self, records: u64) {
+        self.gap_records_failed.inc_by(records);
+    }
+
+    /// One feed's metrics; the same ones for the same name.
+    pub fn feed(&self, name: &'static str) -> Arc<FeedMetrics> {
+        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = feeds.iter().find(|feed| feed.feed() == name) {
+            return Arc::clone(known);
+        }
+        let made = Arc::new(FeedMetrics::new(name, self));
+        feeds.push(Arc::clone(&made));
+        made
+    }
+
+    /// The feeds, in the order in which they began.
+    pub fn feeds(&self) -> Vec<Arc<FeedMetrics>> {
+        let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        feeds.clone()
+    }
+
+    pub(super) fn feed_families(&self) -> &FeedFamilies {
+        &self.families
+    }
+
+    pub(super) fn reconnect(&self) {
         self.reconnects.inc();
+    }
+
+    pub(super) fn ticks_received(&self, ticks: u64) {
+        self.ticks_received.inc_by(ticks);
+    }
+
+    pub(super) fn ticks_dropped(&self, ticks: u64) {
+        self.ticks_dropped.inc_by(ticks);
+    }
+
+    pub(super) fn duplicate(&self) {
+        self.duplicates.inc();
+    }
+
+    pub(super) fn gap(&self, missing: u64) {
+        self.gaps.inc();
+        self.trades_missing.inc_by(missing);
+    }
+
+    pub(super) fn trades_recovered(&self, trades: u64) {
+        self.trades_recovered.inc_by(trades);
+    }
+
+    /// Sets what depends on the time of asking, milliseconds since 1970 UTC.
+    pub fn refresh(&self, now_ms: i64) {
+        let counts = self.counts();
+        self.queue_messages
+            .set(i64::try_from(counts.messages_waiting()).unwrap_or(i64::MAX));
+        for feed in self.feeds() {
+            feed.refresh(now_ms);
+        }
     }
 
     /// The counters now.
@@ -117,6 +261,13 @@ impl ProducerMetrics {
             ticks_failed: self.ticks_failed.get(),
             queue_full: self.queue_full.get(),
             reconnects: self.reconnects.get(),
+            ticks_received: self.ticks_received.get(),
+            ticks_dropped: self.ticks_dropped.get(),
+            duplicates: self.duplicates.get(),
+            gaps: self.gaps.get(),
+            trades_missing: self.trades_missing.get(),
+            trades_recovered: self.trades_recovered.get(),
+            gap_records_failed: self.gap_records_failed.get(),
         }
     }
 
@@ -175,15 +326,46 @@ impl ProducerMetrics {
                 &self.queue_full,
             ),
             (
-                "reconnects",
-                "Times that a feed was lost and tried again",
-                &self.reconnects,
+                "gap_records_failed",
+                "Gap records that could not be written",
+                &self.gap_records_failed,
             ),
         ];
         let registry = registry.sub_registry_with_prefix("stockpulse_producer");
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
+        let gauges = [
+            (
+                "kafka_reachable",
+                "Whether Kafka is reached",
+                &self.kafka_reachable,
+            ),
+            (
+                "queue_messages",
+                "Messages that wait for their acknowledgement",
+                &self.queue_messages,
+            ),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
+        registry.register(
+            "ack_lag_seconds",
+            "From a frame's arrival to Kafka's acknowledgement",
+            self.ack_lag_seconds.clone(),
+        );
+        self.families.register(registry);
+    }
+
+    /// Everything in the text format of Prometheus, as it is at `now_ms` (milliseconds since 1970 UTC).
+    pub fn text(&self, now_ms: i64) -> String {
+        self.refresh(now_ms);
+        let (mut registry, mut text) = (Registry::default(), String::new());
+        self.register(&mut registry);
+        prometheus_client::encoding::text::encode(&mut text, &registry)
+            .expect("writing to a String cannot fail");
+        text
     }
 }
 

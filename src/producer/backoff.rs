@@ -11,15 +11,18 @@ pub struct Backoff {
     pub max: Duration,
     /// A session that held this long begins the waits anew.
     pub healthy_after: Duration,
+    /// Wait where trying again soon makes it worse.
+    pub long: Duration,
 }
 
 impl Default for Backoff {
-    /// 0.5 to 30 s; a minute is healthy.
+    /// 0.5 to 30 s; a minute is healthy; a minute is long.
     fn default() -> Backoff {
         Backoff {
             min: Duration::from_millis(500),
             max: Duration::from_secs(30),
             healthy_after: Duration::from_secs(60),
+            long: Duration::from_secs(60),
         }
     }
 }

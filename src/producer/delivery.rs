@@ -16,10 +16,10 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use super::ProducerError;
-use super::log_limit::LogLimit;
 use super::properties::client_config;
-use super::split::Message;
 use crate::config::producer::DeliveryConfig;
+use crate::feed::WhenFull;
+use crate::feed::log_limit::LogLimit;
 use crate::metrics::producer::ProducerMetrics;
 
 /// One look at the broker's metadata takes this long at the most.
@@ -33,12 +33,41 @@ const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(100);
 /// Pause between two looks whether everything was delivered.
 const FLUSH_PAUSE: Duration = Duration::from_millis(100);
 
-/// The way into one topic.
+/// The way into the topic, and into that of the gaps.
 pub(super) struct Delivery {
     producer: ThreadedProducer<Reports>,
     reports: Arc<Shared>,
     topic: String,
+    gap_topic: Option<String>,
+    /// The topic of the gaps was found.
+    gap_topic_there: AtomicBool,
     brokers: String,
+}
+
+/// A message for the topic.
+pub(super) struct Outgoing<'a> {
+    pub(super) key: Option<&'a str>,
+    pub(super) payload: &'a [u8],
+    pub(super) ticks: u32,
+    /// When its frame arrived.
+    pub(super) received: tokio::time::Instant,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It waits for its acknowledgement.
+    Queued,
+    /// The queue was full, and its feed does not wait.
+    Dropped,
+    /// Kafka can never take it.
+    NotTaken,
+}
+
+/// What is remembered of a message until it is acknowledged.
+pub(super) enum Sent {
+    Ticks(u64, tokio::time::Instant),
+    GapRecord,
 }
 
 impl Delivery {
@@ -67,6 +96,8 @@ impl Delivery {
             producer,
             reports,
             topic: config.topic.clone(),
+            gap_topic: config.gap_topic.clone(),
+            gap_topic_there: AtomicBool::new(false),
             brokers: config.kafka.brokers.clone(),
         })
     }
@@ -77,9 +108,11 @@ impl Delivery {
         let mut said = false;
         loop {
             let this = Arc::clone(&self);
-            let missing = match spawn_blocking(move || this.missing()).await {
+            let missing = match spawn_blocking(move || this.missing(&this.topic)).await {
                 Ok(None) => {
                     self.reports.started.store(true, Ordering::Relaxed);
+                    self.reports.metrics.kafka_reachable(true);
+                    self.look_for_gap_topic().await;
                     return Ok(());
                 }
                 Ok(Some(missing)) => missing,
@@ -101,12 +134,37 @@ impl Delivery {
         }
     }
 
+    /// Looks whether the topic of the gaps is there, unless that is known, and says if not.
+    async fn look_for_gap_topic(self: &Arc<Self>) {
+        let Some(topic) = self.gap_topic.clone() else {
+            return;
+        };
+        let (this, asked) = (Arc::clone(self), topic.clone());
+        let missing = spawn_blocking(move || this.missing(&asked)).await;
+        match missing {
+            Ok(None) => self.gap_topic_there.store(true, Ordering::Relaxed),
+            Ok(Some(missing)) => warn!(
+                topic, reason = %missing.reason(),
+                "The topic of the gaps cannot be used: gaps are logged and counted only. Create it with \
+                 kafka-topics.sh --create --topic {topic}, or set GAP_TOPIC (--gap-topic), none for no topic."
+            ),
+            Err(error) => debug!(%error, "Asking for the topic of the gaps broke off."),
+        }
+    }
+
+    /// The topic, and whether the one of the gaps is named and there.
+    pub(super) fn topics(&self) -> (&str, Option<(&str, bool)>) {
+        let there = self.gap_topic_there.load(Ordering::Relaxed);
+        let gap_topic = self.gap_topic.as_deref();
+        (&self.topic, gap_topic.map(|topic| (topic, there)))
+    }
+
     /// What is missing for sending; blocks for [`METADATA_TIMEOUT`] at the most.
-    fn missing(&self) -> Option<Missing> {
+    fn missing(&self, name: &str) -> Option<Missing> {
         let metadata = match self
             .producer
             .client()
-            .fetch_metadata(Some(&self.topic), METADATA_TIMEOUT)
+            .fetch_metadata(Some(name), METADATA_TIMEOUT)
         {
             Ok(metadata) => metadata,
             Err(error) => {
@@ -118,10 +176,7 @@ impl Delivery {
                 }));
             }
         };
-        let topic = metadata
-            .topics()
-            .iter()
-            .find(|topic| topic.name() == self.topic);
+        let topic = metadata.topics().iter().find(|topic| topic.name() == name);
         match topic {
             Some(topic) if topic.error().is_none() && !topic.partitions().is_empty() => None,
             Some(topic) => Some(Missing::Topic(topic.error().map_or_else(
@@ -147,44 +202,78 @@ impl Delivery {
         }
     }
 
-    /// Queues a message, waiting while the queue is full. A message that Kafka can never take is counted
-    /// as failed.
+    /// Queues a message. While the queue is full this waits, or drops the message, as `when_full` says. A
+    /// message that Kafka can never take is counted as failed.
     ///
     /// # Errors
     /// [`ProducerError::Failed`] when the client cannot go on.
-    pub(super) async fn send(&self, message: &Message<'_>) -> Result<(), ProducerError> {
+    pub(super) async fn send(
+        &self,
+        message: &Outgoing<'_>,
+        when_full: WhenFull,
+    ) -> Result<Fate, ProducerError> {
         loop {
             let delivered = self.reports.delivered.notified();
             match self.try_send(message) {
                 Ok(()) => {
                     self.reports.metrics.message_accepted();
-                    return Ok(());
+                    return Ok(Fate::Queued);
                 }
                 Err(RDKafkaErrorCode::QueueFull) => {
                     self.reports.metrics.queue_full();
                     self.check_alive()?;
+                    if when_full == WhenFull::Drop {
+                        return Ok(Fate::Dropped);
+                    }
                     // Elapsed or delivered: either way the queue is tried again.
                     let _ = timeout(QUEUE_FULL_PAUSE, delivered).await;
                 }
                 Err(reason) => {
                     self.check_alive()?;
                     self.reports.failed(u64::from(message.ticks), &reason);
-                    return Ok(());
+                    return Ok(Fate::NotTaken);
                 }
             }
         }
     }
 
-    fn try_send(&self, message: &Message<'_>) -> Result<(), RDKafkaErrorCode> {
-        let mut record =
-            BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topic, message.ticks as usize)
-                .payload(&message.payload);
-        if let Some(key) = &message.key {
+    fn try_send(&self, message: &Outgoing<'_>) -> Result<(), RDKafkaErrorCode> {
+        let sent = Box::new(Sent::Ticks(u64::from(message.ticks), message.received));
+        let mut record = BaseRecord::<[u8], [u8], Box<Sent>>::with_opaque_to(&self.topic, sent)
+            .payload(message.payload);
+        if let Some(key) = message.key {
             record = record.key(key.as_bytes());
         }
+        self.enqueue(record)
+    }
+
+    fn enqueue(
+        &self,
+        record: BaseRecord<'_, [u8], [u8], Box<Sent>>,
+    ) -> Result<(), RDKafkaErrorCode> {
         self.producer
             .send(record)
             .map_err(|(error, _)| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
+    }
+
+    /// Queues a gap's record, if there is a topic for it. False: the queue is full.
+    pub(super) fn try_send_gap(&self, symbol: &str, record: &str) -> bool {
+        let (_, Some((topic, true))) = self.topics() else {
+            return true;
+        };
+        let record =
+            BaseRecord::<[u8], [u8], Box<Sent>>::with_opaque_to(topic, Box::new(Sent::GapRecord))
+                .key(symbol.as_bytes())
+                .payload(record.as_bytes());
+        match self.enqueue(record) {
+            Ok(()) => true,
+            Err(RDKafkaErrorCode::QueueFull) => false,
+            Err(reason) => {
+                debug!(%reason, "A gap's record is not taken.");
+                self.reports.metrics.gap_records_failed(1);
+                true
+            }
+        }
     }
 
     fn check_alive(&self) -> Result<(), ProducerError> {
@@ -274,6 +363,7 @@ impl ClientContext for Reports {
         }
         let started = self.0.started.load(Ordering::Relaxed);
         if all_down && started && !self.0.away.swap(true, Ordering::Relaxed) {
+            self.0.metrics.kafka_reachable(false);
             warn!(broker = %self.0.brokers, "Kafka cannot be reached; trying on, messages are kept queued.");
         } else {
             debug!(reason, "Kafka: {}", code(&error));
@@ -282,18 +372,23 @@ impl ClientContext for Reports {
 }
 
 impl ProducerContext for Reports {
-    type DeliveryOpaque = usize;
+    type DeliveryOpaque = Box<Sent>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, ticks: usize) {
-        let ticks = ticks as u64;
-        match result {
-            Ok(_) => {
-                self.0.metrics.message_delivered(ticks);
+    fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
+        let metrics = &self.0.metrics;
+        match (result, *sent) {
+            (Ok(_), sent) => {
+                if let Sent::Ticks(ticks, received) = sent {
+                    metrics.message_delivered(ticks);
+                    metrics.ack_lag(received.elapsed());
+                }
                 if self.0.away.swap(false, Ordering::Relaxed) {
+                    metrics.kafka_reachable(true);
                     info!(broker = %self.0.brokers, "Kafka is reached again.");
                 }
             }
-            Err((error, _)) => {
+            (Err(_), Sent::GapRecord) => metrics.gap_records_failed(1),
+            (Err((error, _)), Sent::Ticks(ticks, _)) => {
                 let reason = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
                 self.0.failed(ticks, &reason);
             }

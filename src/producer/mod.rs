@@ -5,31 +5,30 @@
 //! Deliberately: nothing of DataFusion is used here, so that the producer starts quickly and stays small.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 use tracing::{error, info, warn};
 
 pub mod backoff;
+mod check;
 pub mod cli;
 mod delivery;
 mod forward;
-mod log_limit;
+mod gaps;
 mod properties;
+mod screen;
 mod split;
 
 use crate::config::producer::DeliveryConfig;
-use crate::feed::{Feed, FeedError, Frame};
+use crate::feed::{Feed, FeedError, Loss, Outlet, Queue, WhenFull};
 use crate::metrics::producer::ProducerMetrics;
 use crate::model::Exit;
 use backoff::Backoff;
 use delivery::Delivery;
 use forward::forward;
-
-/// Frames between the feeds and the delivery queue at the most; then the feeds wait, and their peers.
-const FRAMES_QUEUED_MAX: usize = 4096;
 
 /// Why the producer ended.
 #[derive(Debug, thiserror::Error)]
@@ -82,21 +81,17 @@ pub async fn run(
     info!(broker = %config.kafka.brokers, topic = %config.topic, "Sending ticks to Kafka.");
     let failed_before = metrics.counts().messages_failed;
 
-    let (frames_in, mut frames) = mpsc::channel(FRAMES_QUEUED_MAX);
+    let (queue, mut items) = Queue::new();
     let mut tasks = JoinSet::new();
     for feed in feeds {
-        tasks.spawn(keep_feeding(
-            feed,
-            frames_in.clone(),
-            backoff.clone(),
-            metrics.clone(),
-            stop.clone(),
-        ));
+        let outlet = queue.outlet(metrics.feed(feed.name()), feed.when_full());
+        tasks.spawn(keep_feeding(feed, outlet, backoff.clone(), stop.clone()));
     }
-    drop(frames_in);
+    drop(queue);
 
     let ended = {
-        let mut forwarding = std::pin::pin!(forward(&delivery, &mut frames, metrics));
+        let patience = config.flush_wait / 2;
+        let mut forwarding = std::pin::pin!(forward(&delivery, &mut items, metrics, patience));
         tokio::select! {
             forwarded = &mut forwarding => { forwarded?; None }
             () = stopped(&mut stop) => {
@@ -112,7 +107,7 @@ pub async fn run(
         Some(deadline) => flush_until(&delivery, deadline).await,
         None => flush_patiently(&delivery, config, &mut stop).await,
     };
-    let left = left + frames.len() as u64;
+    let left = left + items.len() as u64;
     if left > 0 {
         return Err(ProducerError::Unreachable(format!(
             "{left} messages were accepted from the feed and not acknowledged by Kafka at {} in time; they are lost",
@@ -155,53 +150,81 @@ async fn flush_patiently(
 /// Runs a feed, again and again while it is lost, until it ends or `stop` says so.
 async fn keep_feeding(
     mut feed: Box<dyn Feed>,
-    frames: mpsc::Sender<Frame>,
+    outlet: Outlet,
     backoff: Backoff,
-    metrics: ProducerMetrics,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), ProducerError> {
+    let ended = try_feeding(&mut feed, &outlet, &backoff, &mut stop).await;
+    if let Err(error) = &ended {
+        // Told at once: other feeds may go on for long.
+        error!(feed = feed.name(), "{error}");
+    }
+    for gap in feed.open_gaps() {
+        outlet.gap(gap).await;
+    }
+    ended
+}
+
+async fn try_feeding(
+    feed: &mut Box<dyn Feed>,
+    outlet: &Outlet,
+    backoff: &Backoff,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<(), ProducerError> {
     let mut failures = 0;
+    if feed.when_full() == WhenFull::Wait {
+        // What is made up or read from a file is there as long as it runs.
+        outlet.metrics().connected(true);
+    }
     loop {
-        let started = Instant::now();
         let ended = tokio::select! {
-            ended = feed.run(&frames) => ended,
-            () = stopped(&mut stop) => return Ok(()),
+            ended = feed.run(outlet) => ended,
+            () = stopped(stop) => return Ok(()),
         };
-        let reason = match ended {
+        let name = feed.name();
+        let loss = match ended {
             Ok(()) => return Ok(()),
-            Err(FeedError::Lost(reason)) => reason,
+            Err(FeedError::Lost(loss)) => loss,
             Err(FeedError::Refused(reason)) => {
-                return Err(ProducerError::Refused(format!(
-                    "feed {}: {reason}",
-                    feed.name()
-                )));
+                return Err(ProducerError::Refused(format!("feed {name}: {reason}")));
             }
             Err(FeedError::Failed(reason)) => {
-                return Err(ProducerError::Failed(format!(
-                    "feed {}: {reason}",
-                    feed.name()
-                )));
+                return Err(ProducerError::Failed(format!("feed {name}: {reason}")));
             }
         };
-        failures = if started.elapsed() >= backoff.healthy_after {
+        failures = if loss.lived >= backoff.healthy_after {
             1
         } else {
             failures + 1
         };
-        metrics.reconnect();
-        let wait = backoff.wait(failures, rand::random());
+        outlet.metrics().reconnect(loss.reason.label());
+        let wait = wait(backoff, &loss, failures);
         warn!(
-            feed = feed.name(),
-            reason,
+            feed = name,
+            kind = loss.reason.label(),
+            reason = %loss,
             failures,
             wait_ms = wait.as_millis() as u64,
             "The feed is lost; it is tried again."
         );
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = stopped(&mut stop) => return Ok(()),
+            () = stopped(stop) => return Ok(()),
         }
     }
+}
+
+/// As the backoff says, and not before the server wants.
+fn wait(backoff: &Backoff, loss: &Loss, failures: u32) -> Duration {
+    let long = if loss.wait_long {
+        backoff.long
+    } else {
+        Duration::ZERO
+    };
+    let random = rand::random();
+    let wait = backoff.wait(failures, random);
+    wait.max(long.mul_f64(1.0 + random / 4.0))
+        .max(loss.retry_after.unwrap_or_default())
 }
 
 /// The first error of the feeds; every one is logged if there are several.

@@ -8,8 +8,8 @@ use super::ProducerError;
 use crate::config::kafka::KafkaProperties;
 use crate::config::producer::DeliveryConfig;
 
-/// Messages that wait for their acknowledgement at the most; then the feed waits.
-const QUEUE_MESSAGES_MAX: &str = "100000";
+/// Messages that wait for their acknowledgement at the most; then a live feed's newest are dropped, others wait.
+const QUEUE_MESSAGES_MAX: &str = "400000";
 /// Kilobytes of them at the most.
 const QUEUE_KBYTES_MAX: &str = "65536";
 /// A message may wait this long for others to be compressed with, milliseconds.

@@ -119,6 +119,23 @@ fn by_symbol<'a>(elements: &[&'a RawValue]) -> Vec<(Option<Cow<'a, str>>, Vec<&'
     groups
 }
 
+/// Earliest and latest event time of a message, milliseconds since 1970 UTC, where its ticks have any.
+pub fn event_times(payload: &[u8]) -> Option<(i64, i64)> {
+    #[derive(Deserialize)]
+    struct Timed<'a> {
+        #[serde(borrow)]
+        data: Vec<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Tick {
+        t: i64,
+    }
+    let timed: Timed = serde_json::from_slice(payload).ok()?;
+    let time = |element: &&RawValue| Some(serde_json::from_str::<Tick>(element.get()).ok()?.t);
+    let times: Vec<i64> = timed.data.iter().filter_map(time).collect();
+    Some((*times.iter().min()?, *times.iter().max()?))
+}
+
 fn count(group: &[&str]) -> u32 {
     u32::try_from(group.len()).unwrap_or(u32::MAX)
 }
@@ -262,6 +279,17 @@ mod tests {
             expect!["Malformed(\"JSON of another shape at line 1, column 9\")\n"],
         );
         assert_eq!(split(b"\xff{}"), Parts::Malformed("not UTF-8".to_string()));
+    }
+
+    #[test]
+    fn event_times_are_those_of_the_ticks_that_have_one() {
+        let times = |text: &str| event_times(text.as_bytes());
+        assert_eq!(
+            times(r#"{"data":[{"t":3},{"t":1},{"t":"x"},7]}"#),
+            Some((1, 3))
+        );
+        assert_eq!(times(r#"{"data":[{}]}"#), None);
+        assert_eq!(times("x"), None);
     }
 
     proptest::proptest! {

@@ -3,22 +3,27 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 
+use super::command_line;
 use super::kafka::KafkaProperties;
 use super::secret::Secret;
 
+mod live;
 mod settings;
 
-pub use settings::{Compression, DeliveryConfig, FeedConfig, ProducerConfig};
+pub use live::{FeedName, LiveArgs};
+pub use settings::{
+    Compression, DeliveryConfig, FeedConfig, LiveConfig, ProducerConfig, VenueConfig,
+};
 
 /// Topic names longer than this are refused by Kafka.
 const TOPIC_NAME_MAX: usize = 249;
 /// Word in the symbol list for every symbol of the simulated feed.
 pub const ALL_SYMBOLS: &str = "all";
 
-/// Finnhub's WebSocket.
-pub const DEFAULT_FINNHUB_URL: &str = "wss://ws.finnhub.io";
+/// Word for no topic.
+const NO_TOPIC: &str = "none";
 
 /// Market ticks of a feed to a Kafka topic, one message a frame, keyed by symbol.
 ///
@@ -28,9 +33,15 @@ pub const DEFAULT_FINNHUB_URL: &str = "wss://ws.finnhub.io";
 #[derive(Debug, Parser)]
 #[command(name = "stockpulse-producer", version, max_term_width = 100)]
 pub struct ProducerArgs {
-    /// Where the ticks come from.
-    #[arg(long, env = "STOCKPULSE_FEED", value_enum, default_value = "finnhub")]
-    pub feed: FeedName,
+    /// Where the ticks come from; live feeds may be several, with commas: finnhub,binance.
+    #[arg(
+        long,
+        env = "STOCKPULSE_FEED",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "auto"
+    )]
+    pub feed: Vec<FeedName>,
 
     /// Symbols, separated by commas; for the simulated feed also `all` (its fifty).
     #[arg(
@@ -58,6 +69,10 @@ pub struct ProducerArgs {
         default_value = "raw_ticks"
     )]
     pub kafka_topic: String,
+
+    /// Topic that gets a record of each gap, `none` for no topic [default: the topic's name and _gaps].
+    #[arg(long, env = "GAP_TOPIC", value_name = "TOPIC")]
+    pub gap_topic: Option<String>,
 
     /// librdkafka properties: name=value, separated by commas (a comma inside a value: `\,`).
     #[arg(
@@ -91,25 +106,9 @@ pub struct ProducerArgs {
     #[arg(long, value_name = "SECONDS", default_value = "8", value_parser = seconds)]
     pub flush_wait: Duration,
 
-    /// Token of the finnhub feed; better given by the variable, a command line is public.
-    #[arg(
-        long,
-        env = "FINNHUB_TOKEN",
-        value_name = "TOKEN",
-        default_value = "",
-        hide_env_values = true,
-        hide_default_value = true
-    )]
-    pub finnhub_token: Secret,
-
-    /// Address of the finnhub feed.
-    #[arg(
-        long,
-        env = "FINNHUB_URL",
-        value_name = "URL",
-        default_value = DEFAULT_FINNHUB_URL
-    )]
-    pub finnhub_url: String,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show it as the heading")]
+    pub live: LiveArgs,
 
     /// File of the replay feed: a frame a line, .ndjson or .ndjson.gz.
     #[arg(long, value_name = "PATH")]
@@ -131,20 +130,30 @@ pub struct ProducerArgs {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub history: Option<Duration>,
 
+    /// Port of /healthz, /readyz and /metrics; without it they are not served.
+    #[arg(long, env = "PRODUCER_PORT", value_name = "PORT")]
+    pub port: Option<u16>,
+
+    /// Address that port is opened on; 0.0.0.0 makes it reachable from other machines.
+    #[arg(
+        long,
+        env = "PRODUCER_HOST",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1"
+    )]
+    pub host: String,
+
+    /// Only try token, symbols and Kafka, say what is wrong, and end; nothing is sent.
+    #[arg(long)]
+    pub check: bool,
+
+    /// Seconds that --check waits for a first tick of each symbol.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub check_wait: Duration,
+
     /// Log more.
     #[arg(short, long)]
     pub verbose: bool,
-}
-
-/// The feeds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FeedName {
-    /// Finnhub's WebSocket; needs a token.
-    Finnhub,
-    /// A made-up market; needs nothing.
-    Simulated,
-    /// Frames from a file.
-    Replay,
 }
 
 impl ProducerArgs {
@@ -153,11 +162,39 @@ impl ProducerArgs {
     /// # Errors
     /// What is wrong, which flag or variable says it, and what to write instead; no secret.
     pub fn check(&self) -> Result<ProducerConfig, String> {
-        self.check_feed_flags()?;
+        let feeds = self.feed_names()?;
+        self.check_feed_flags(&feeds)?;
         Ok(ProducerConfig {
-            feed: self.feed_config()?,
+            feeds: self.feed_configs(&feeds)?,
             delivery: self.delivery_config()?,
+            listen: self.port.map(|port| (self.host.clone(), port)),
+            check: self.check.then_some(self.check_wait),
         })
+    }
+
+    /// The live feeds that the environment asks for, for a program with flags of its own.
+    ///
+    /// # Errors
+    /// As [`ProducerArgs::check`].
+    pub fn live_from_environment() -> Result<Vec<FeedConfig>, String> {
+        let words = ["stockpulse-producer", "--feed", "auto"];
+        let args: ProducerArgs = command_line::parse_from(&words)?;
+        args.feed_configs(&[FeedName::Auto])
+    }
+
+    /// Each feed once. What is made up or read from a file is no live feed's neighbour.
+    fn feed_names(&self) -> Result<Vec<FeedName>, String> {
+        let mut names: Vec<FeedName> = Vec::new();
+        for name in &self.feed {
+            if !names.contains(name) {
+                names.push(*name);
+            }
+        }
+        let alone = [FeedName::Auto, FeedName::Simulated, FeedName::Replay];
+        match names.iter().find(|name| alone.contains(name)) {
+            Some(name) if names.len() > 1 => Err(format!("--feed {} stands alone", name.word())),
+            _ => Ok(names),
+        }
     }
 
     fn delivery_config(&self) -> Result<DeliveryConfig, String> {
@@ -184,7 +221,20 @@ impl ProducerArgs {
             .map_err(|error| format!("KAFKA_BROKER or --kafka-broker: {error}"))?;
         let topic = self.kafka_topic.trim();
         check_topic(topic).map_err(|error| format!("KAFKA_TOPIC or --kafka-topic: {error}"))?;
+        let gap_topic = match self.gap_topic.as_deref().map(str::trim) {
+            Some(NO_TOPIC) => None,
+            Some(named) => Some(named.to_string()),
+            None => Some(format!("{topic}_gaps")),
+        };
+        if let Some(gap_topic) = &gap_topic {
+            check_topic(gap_topic)
+                .map_err(|error| format!("GAP_TOPIC or --gap-topic: {gap_topic}: {error}"))?;
+            if gap_topic == topic {
+                return Err("GAP_TOPIC or --gap-topic: gaps need a topic of their own".to_string());
+            }
+        }
         Ok(DeliveryConfig {
+            gap_topic,
             compression: self.compression,
             kafka_wait: self.kafka_wait,
             flush_wait: self.flush_wait,
@@ -192,10 +242,9 @@ impl ProducerArgs {
         })
     }
 
-    fn feed_config(&self) -> Result<FeedConfig, String> {
-        match self.feed {
-            FeedName::Finnhub => self.finnhub(),
-            FeedName::Simulated => Ok(FeedConfig::Simulated {
+    fn feed_configs(&self, feeds: &[FeedName]) -> Result<Vec<FeedConfig>, String> {
+        Ok(match feeds {
+            [FeedName::Simulated] => vec![FeedConfig::Simulated {
                 symbols: match self.symbols.trim() {
                     ALL_SYMBOLS => Vec::new(),
                     _ => self.symbol_list()?,
@@ -203,39 +252,16 @@ impl ProducerArgs {
                 seed: self.seed.unwrap_or(1),
                 ticks_per_second: positive("--rate", self.rate.unwrap_or(50.0))?,
                 history: self.history.unwrap_or_default(),
-            }),
-            FeedName::Replay => Ok(FeedConfig::Replay {
-                path: self
-                    .file
-                    .clone()
-                    .ok_or("--feed replay needs --file, a file with a frame a line (.ndjson or .ndjson.gz)")?,
-                speed: self.speed.map(|factor| positive("--speed", factor)).transpose()?,
-            }),
-        }
-    }
-
-    fn finnhub(&self) -> Result<FeedConfig, String> {
-        let token = self.finnhub_token.reveal().trim();
-        if token.is_empty() {
-            return Err(
-                "the finnhub feed needs a token: set FINNHUB_TOKEN (free at https://finnhub.io), \
-                        or take --feed simulated, which needs none"
-                    .to_string(),
-            );
-        }
-        let url = self.finnhub_url.trim();
-        if !["ws://", "wss://"]
-            .iter()
-            .any(|scheme| url.starts_with(scheme))
-        {
-            return Err(
-                "FINNHUB_URL or --finnhub-url: write ws://host… or wss://host…".to_string(),
-            );
-        }
-        Ok(FeedConfig::Finnhub {
-            url: url.to_string(),
-            token: Secret::new(token),
-            symbols: self.symbol_list()?,
+            }],
+            [FeedName::Replay] => vec![FeedConfig::Replay {
+                path: self.file.clone().ok_or(
+                    "--feed replay needs --file, a file with a frame a line (.ndjson or .ndjson.gz)",
+                )?,
+                speed: (self.speed)
+                    .map(|factor| positive("--speed", factor))
+                    .transpose()?,
+            }],
+            live => self.live.feeds(live, &self.symbol_list()?)?,
         })
     }
 
@@ -262,7 +288,7 @@ impl ProducerArgs {
     }
 
     /// A flag of one feed given with another is a mistake, not to be passed over.
-    fn check_feed_flags(&self) -> Result<(), String> {
+    fn check_feed_flags(&self, feeds: &[FeedName]) -> Result<(), String> {
         let flags = [
             ("--file", self.file.is_some(), FeedName::Replay),
             ("--speed", self.speed.is_some(), FeedName::Replay),
@@ -272,13 +298,10 @@ impl ProducerArgs {
         ];
         match flags
             .iter()
-            .find(|(_, given, feed)| *given && *feed != self.feed)
+            .find(|(_, given, feed)| *given && !feeds.contains(feed))
         {
             None => Ok(()),
-            Some((flag, _, feed)) => {
-                let name = feed.to_possible_value().expect("no variant is skipped");
-                Err(format!("{flag} belongs to --feed {}", name.get_name()))
-            }
+            Some((flag, _, feed)) => Err(format!("{flag} belongs to --feed {}", feed.word())),
         }
     }
 }
@@ -381,13 +404,114 @@ mod tests {
         check_error(
             "--feed finnhub --finnhub-token= ",
             expect![
-                "the finnhub feed needs a token: set FINNHUB_TOKEN (free at https://finnhub.io), or take --feed simulated, which needs none"
+                "the finnhub feed needs a token: set FINNHUB_TOKEN (free at https://finnhub.io), or take --feed binance, coinbase, kraken or simulated, which need none"
             ],
         );
         check_error(
             "--feed finnhub --finnhub-token t --finnhub-url http://x",
             expect!["FINNHUB_URL or --finnhub-url: write ws://host… or wss://host…"],
         );
+    }
+
+    /// Which feed gets which symbols.
+    fn check_feeds(line: &str, expected: Expect) {
+        let said = match args(line).check() {
+            Ok(config) => (config.feeds.iter())
+                .map(|feed| match feed {
+                    FeedConfig::Live(live) => {
+                        let venue = format!("{:?}", live.venue);
+                        let name = venue.split(' ').next().unwrap_or_default().to_string();
+                        format!("{name} {}\n", live.symbols.join(" "))
+                    }
+                    other => format!("{other:?}\n"),
+                })
+                .collect(),
+            Err(message) => message,
+        };
+        expected.assert_eq(&said);
+    }
+
+    #[test]
+    fn a_symbol_comes_from_finnhub_with_a_token_else_from_its_exchange() {
+        check_feeds(
+            "",
+            expect![[r#"
+            Binance BINANCE:ETHUSDT BINANCE:BTCUSDT
+        "#]],
+        );
+        check_feeds(
+            "--symbols binance:btcusdt,BINANCE:BTCUSDT",
+            expect![[r#"
+            Binance binance:btcusdt
+        "#]],
+        );
+        let mixed = "--symbols BINANCE:BTCUSDT,KRAKEN:BTC/USD,binance:ethusdt,COINBASE:ETH-USD";
+        check_feeds(
+            mixed,
+            expect![[r#"
+            Binance BINANCE:BTCUSDT binance:ethusdt
+            Kraken KRAKEN:BTC/USD
+            Coinbase COINBASE:ETH-USD
+        "#]],
+        );
+        check_feeds(
+            &format!("{mixed} --finnhub-token t"),
+            expect![[r#"
+            Finnhub BINANCE:BTCUSDT KRAKEN:BTC/USD binance:ethusdt COINBASE:ETH-USD
+        "#]],
+        );
+        check_feeds(
+            "--feed finnhub,kraken --finnhub-token t --symbols AAPL,KRAKEN:BTC/USD,BINANCE:BTCUSDT",
+            expect![[r#"
+            Finnhub AAPL BINANCE:BTCUSDT
+            Kraken KRAKEN:BTC/USD
+        "#]],
+        );
+    }
+
+    #[test]
+    fn a_symbol_without_a_feed_is_named() {
+        check_feeds(
+            "--symbols AAPL",
+            expect![
+                "symbol AAPL is none of binance, coinbase, kraken: write BINANCE:BTCUSDT, COINBASE:BTC-USD or KRAKEN:BTC/USD, or set FINNHUB_TOKEN (free at https://finnhub.io)"
+            ],
+        );
+        check_feeds(
+            "--feed kraken --symbols BINANCE:BTCUSDT",
+            expect![
+                "symbol BINANCE:BTCUSDT is none of kraken: write BINANCE:BTCUSDT, COINBASE:BTC-USD or KRAKEN:BTC/USD, or set FINNHUB_TOKEN (free at https://finnhub.io)"
+            ],
+        );
+        check_feeds(
+            "--symbols KRAKEN:XBTUSD",
+            expect![
+                "symbol KRAKEN:XBTUSD is not written as kraken writes its symbols: KRAKEN:BTC/USD"
+            ],
+        );
+        check_feeds(
+            "--feed binance,kraken",
+            expect![
+                "--feed kraken: none of the symbols (SYMBOL_LIST or --symbols) comes from there"
+            ],
+        );
+        check_feeds("--feed auto,kraken", expect!["--feed auto stands alone"]);
+        check_feeds(
+            "--coinbase-url http://x --symbols COINBASE:BTC-USD",
+            expect!["COINBASE_URL or --coinbase-url: write ws://host… or wss://host…"],
+        );
+        check_feeds(
+            "--kafka-topic t --gap-topic t",
+            expect!["GAP_TOPIC or --gap-topic: gaps need a topic of their own"],
+        );
+    }
+
+    #[test]
+    fn gaps_have_a_topic_of_their_own_unless_none_is_wanted() {
+        let gap_topic = |line| args(line).check().unwrap().delivery.gap_topic;
+        assert_eq!(gap_topic("--kafka-topic t").as_deref(), Some("t_gaps"));
+        assert_eq!(gap_topic("--gap-topic g").as_deref(), Some("g"));
+        assert_eq!(gap_topic("--gap-topic none"), None);
     }
 
     #[test]
@@ -402,10 +526,10 @@ mod tests {
         .unwrap()
         .check()
         .unwrap();
-        let FeedConfig::Simulated { symbols, .. } = config.feed else {
+        let [FeedConfig::Simulated { symbols, .. }] = config.feeds.as_slice() else {
             panic!("{config:?}")
         };
-        assert_eq!(symbols, ["A:X", "B:Y"]);
+        assert_eq!(symbols, &["A:X", "B:Y"]);
     }
 
     #[test]

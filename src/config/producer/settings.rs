@@ -33,15 +33,8 @@ impl Compression {
 /// What a feed needs to know.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FeedConfig {
-    /// Finnhub's WebSocket.
-    Finnhub {
-        /// `ws://` or `wss://`, without the token.
-        url: String,
-        /// The account's token.
-        token: Secret,
-        /// Symbols to subscribe, in this order.
-        symbols: Vec<String>,
-    },
+    /// A venue on a WebSocket.
+    Live(LiveConfig),
     /// A made-up market.
     Simulated {
         /// Symbols to make up; empty: all fifty.
@@ -62,6 +55,61 @@ pub enum FeedConfig {
     },
 }
 
+/// What a feed of a venue needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveConfig {
+    /// Which venue, and where.
+    pub venue: VenueConfig,
+    /// Symbols to subscribe, in this order.
+    pub symbols: Vec<String>,
+    /// Certificate authorities to trust beside the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Silence after which a connection is made anew; `None`: as is right for the venue.
+    pub idle_timeout: Option<Duration>,
+    /// Silence after which a symbol is subscribed again; `None`: the default.
+    pub symbol_idle_timeout: Option<Duration>,
+}
+
+impl LiveConfig {
+    /// With the defaults of the flags, for a caller without a command line.
+    pub fn new(venue: VenueConfig, symbols: &[&str]) -> LiveConfig {
+        LiveConfig {
+            venue,
+            symbols: symbols.iter().map(ToString::to_string).collect(),
+            ca_file: None,
+            idle_timeout: None,
+            symbol_idle_timeout: None,
+        }
+    }
+}
+
+/// The venues; addresses are `ws://` or `wss://`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum VenueConfig {
+    /// Finnhub.
+    Finnhub {
+        /// Without the token.
+        url: String,
+        /// The account's token.
+        token: Secret,
+    },
+    /// Binance's spot market.
+    Binance {
+        /// Without a path; the next one is tried where one does not serve the user's country.
+        urls: Vec<String>,
+    },
+    /// Coinbase Exchange.
+    Coinbase {
+        /// The whole address.
+        url: String,
+    },
+    /// Kraken's spot market.
+    Kraken {
+        /// The whole address.
+        url: String,
+    },
+}
+
 /// How frames reach the topic.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeliveryConfig {
@@ -69,6 +117,8 @@ pub struct DeliveryConfig {
     pub kafka: KafkaProperties,
     /// Topic the frames go to.
     pub topic: String,
+    /// Topic that gets a record of each gap; `None`: gaps are logged and counted only.
+    pub gap_topic: Option<String>,
     /// Codec.
     pub compression: Compression,
     /// How long the start waits for Kafka and the topic.
@@ -83,6 +133,7 @@ impl DeliveryConfig {
         DeliveryConfig {
             kafka,
             topic: topic.into(),
+            gap_topic: None,
             compression: Compression::Lz4,
             kafka_wait: Duration::from_secs(30),
             flush_wait: Duration::from_secs(8),
@@ -94,7 +145,11 @@ impl DeliveryConfig {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProducerConfig {
     /// Where the ticks come from.
-    pub feed: FeedConfig,
+    pub feeds: Vec<FeedConfig>,
     /// Where they go.
     pub delivery: DeliveryConfig,
+    /// Where health and metrics are served, host and port; `None`: nowhere.
+    pub listen: Option<(String, u16)>,
+    /// Only try whether everything is there, and wait this long for a first tick of each symbol.
+    pub check: Option<Duration>,
 }

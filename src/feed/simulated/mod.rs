@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use tokio::sync::mpsc::Sender;
 use tokio::time::sleep;
 
 mod market;
@@ -17,7 +16,7 @@ mod symbols;
 pub use market::{Market, SimulatedFrame};
 pub use symbols::SYMBOLS;
 
-use super::{Feed, FeedError, Frame};
+use super::{Feed, FeedError, Frame, Outlet};
 
 /// The feed of a [`Market`]; it does not end.
 pub struct Simulated {
@@ -31,7 +30,7 @@ impl Simulated {
         Simulated { market, now_ms }
     }
 
-    async fn send(&mut self, frames: &Sender<Frame>) -> Result<(), FeedError> {
+    async fn send(&mut self, outlet: &Outlet) -> Result<(), FeedError> {
         loop {
             let (sent_ms, payload) = {
                 let frame = self.market.next_frame();
@@ -41,7 +40,7 @@ impl Simulated {
             if let Ok(early_ms @ 1..) = u64::try_from(early_ms) {
                 sleep(Duration::from_millis(early_ms)).await;
             }
-            if frames.send(Frame { payload }).await.is_err() {
+            if !outlet.frame(Frame::new(payload)).await {
                 return Ok(());
             }
         }
@@ -53,14 +52,16 @@ impl Feed for Simulated {
         "simulated"
     }
 
-    fn run<'a>(&'a mut self, frames: &'a Sender<Frame>) -> BoxFuture<'a, Result<(), FeedError>> {
-        Box::pin(self.send(frames))
+    fn run<'a>(&'a mut self, outlet: &'a Outlet) -> BoxFuture<'a, Result<(), FeedError>> {
+        Box::pin(self.send(outlet))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feed::{Queue, What, WhenFull};
+    use crate::metrics::producer::ProducerMetrics;
 
     const START_MS: i64 = 1_750_000_000_000;
     const NOW_MS: i64 = START_MS + 60_000;
@@ -81,13 +82,17 @@ mod tests {
             }
             expected.push(frame.text.to_string());
         }
-        let (frames_in, mut frames) = tokio::sync::mpsc::channel(16);
+        let (queue, mut items) = Queue::new();
+        let outlet = queue.outlet(ProducerMetrics::default().feed("simulated"), WhenFull::Wait);
         let mut feed = Simulated::new(market(), || NOW_MS);
-        let feeding = tokio::spawn(async move { feed.run(&frames_in).await });
+        let feeding = tokio::spawn(async move { feed.run(&outlet).await });
         for expected in &expected {
-            assert_eq!(frames.recv().await.unwrap().payload, expected.as_bytes());
+            let What::Frame(frame) = items.recv().await.unwrap().what else {
+                panic!("no frame");
+            };
+            assert_eq!(frame.payload, expected.as_bytes());
         }
-        drop(frames);
+        drop(items);
         feeding.await.unwrap().unwrap();
         assert!(expected.len() > 1_000);
     }

@@ -8,6 +8,8 @@ use tempfile::TempDir;
 
 use crate::job::harness::{listing, read_rows};
 use crate::support::shipped::{Run, STOCKPULSE, Started};
+use crate::support::speech::{Speech, Told};
+use crate::support::venue::{Act, FakeVenue, Session};
 
 fn demo(folder: &Path, arguments: &[&str]) -> Run {
     Run::new(STOCKPULSE, folder)
@@ -88,6 +90,26 @@ fn the_demo_shows_where_things_are_writes_candles_and_ends_in_time() {
         (read.code, read.said.lines().count()),
         (Some(0), rows.len())
     );
+}
+
+/// The real market without a token: the default symbols come from Binance.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_demo_goes_live_without_a_token() {
+    let told = |id| Act::Say(Speech::Binance.trade(Told { symbol: 0, id }));
+    let sessions = vec![Session::Serve((1..=7).map(told).collect())];
+    let mut server = FakeVenue::start(Speech::Binance, sessions).await;
+    let folder = TempDir::new().unwrap();
+    let run = demo(folder.path(), &["--feed", "live", "--api-port", "0"]);
+    let run = run.env("BINANCE_URL", &server.url()).start();
+    let seen = server.seen().await;
+    assert_eq!(seen.path, "/stream?streams=ethusdt@trade/btcusdt@trade");
+    let said = tokio::task::spawn_blocking(move || {
+        run.wait_for(" 7 ticks ");
+        run.signal("TERM");
+        run.end()
+    });
+    let ended = said.await.unwrap();
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
 }
 
 #[test]

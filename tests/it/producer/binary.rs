@@ -8,25 +8,26 @@ use tempfile::TempDir;
 
 use super::TICKS;
 use crate::support::broker::{PATIENCE, TestBroker};
-use crate::support::finnhub::{FakeFinnhub, Session};
+use crate::support::speech::Speech;
+use crate::support::venue::FakeVenue;
 
 /// Nothing listens there.
-const NOBODY: &str = "127.0.0.1:1";
+pub(super) const NOBODY: &str = "127.0.0.1:1";
 
 /// A run in a directory of its own and with no environment but its own.
-struct Run {
+pub(super) struct Run {
     dir: TempDir,
     command: Command,
 }
 
 /// How a run ended, and everything it said.
-struct Ended {
-    code: Option<i32>,
-    said: String,
+pub(super) struct Ended {
+    pub(super) code: Option<i32>,
+    pub(super) said: String,
 }
 
 impl Run {
-    fn new(arguments: &[&str]) -> Run {
+    pub(super) fn new(arguments: &[&str]) -> Run {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_stockpulse-producer"));
         command
@@ -37,7 +38,7 @@ impl Run {
         Run { dir, command }
     }
 
-    fn env(mut self, name: &str, value: &str) -> Run {
+    pub(super) fn env(mut self, name: &str, value: &str) -> Run {
         self.command.env(name, value);
         self
     }
@@ -47,19 +48,18 @@ impl Run {
         self
     }
 
-    fn end(mut self) -> Ended {
+    pub(super) fn end(mut self) -> Ended {
         let output = self.command.output().unwrap();
         Ended::new(output.status, &[output.stdout, output.stderr].concat())
     }
 
-    fn start(&mut self) -> Started {
-        Started(
-            self.command
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap(),
-        )
+    pub(super) fn start(&mut self) -> Started {
+        let child = self
+            .command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        Started(Some(child.unwrap()))
     }
 }
 
@@ -85,31 +85,45 @@ impl Ended {
 }
 
 /// A run under way; it is killed if the test fails before it ended.
-struct Started(Child);
+pub(super) struct Started(Option<Child>);
 
 impl Started {
+    /// The process itself, which the caller ends.
+    pub(super) fn into_child(mut self) -> Child {
+        self.0.take().unwrap()
+    }
+
+    fn child(&mut self) -> &mut Child {
+        self.0.as_mut().unwrap()
+    }
+
     fn signal(&self, name: &str) {
         let sent = Command::new("kill")
-            .args([format!("-{name}"), self.0.id().to_string()])
+            .args([
+                format!("-{name}"),
+                self.0.as_ref().unwrap().id().to_string(),
+            ])
             .status();
         assert!(sent.unwrap().success());
     }
 
     fn end(mut self) -> Ended {
-        let (mut stdout, mut stderr) =
-            (self.0.stdout.take().unwrap(), self.0.stderr.take().unwrap());
+        let child = self.child();
+        let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let mut said = Vec::new();
         std::io::copy(&mut stdout, &mut said).unwrap();
         std::io::copy(&mut stderr, &mut said).unwrap();
-        Ended::new(self.0.wait().unwrap(), &said)
+        Ended::new(self.child().wait().unwrap(), &said)
     }
 }
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // Fails when it has ended, which is what we want.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        if let Some(mut child) = self.0.take() {
+            // Fails when it has ended, which is what we want.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
@@ -200,8 +214,8 @@ fn a_wrong_property_is_named_and_ends_with_2() {
 #[test]
 fn wrong_usage_says_what_to_write_and_ends_with_2() {
     let wrong: [(&[&str], &str); 7] = [
-        (&[], "FINNHUB_TOKEN"),
-        (&["--feed", "nasdaq"], "finnhub, simulated, replay"),
+        (&["--feed", "finnhub"], "FINNHUB_TOKEN"),
+        (&["--feed", "nasdaq"], "kraken, simulated, replay"),
         (&["--feed", "replay"], "--file"),
         (
             &[
@@ -257,7 +271,7 @@ fn the_environment_beats_dotenv_and_a_flag_beats_both() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_what_it_says() {
     let broker = TestBroker::start(1);
-    let mut server = FakeFinnhub::start(vec![Session::Hold(vec![])], 2).await;
+    let mut server = FakeVenue::start(Speech::Finnhub, vec![]).await;
     let mut run = Run::new(&[
         "--verbose",
         "--conf",
@@ -273,7 +287,7 @@ async fn no_secret_is_in_what_it_says() {
     )
     .env("STOCKPULSE_LOG", "trace");
     let started = run.start();
-    let _killed_at_the_end = KilledAtTheEnd(started.0.id());
+    let _killed_at_the_end = KilledAtTheEnd(started.0.as_ref().unwrap().id());
     let said = tokio::task::spawn_blocking(move || started.end_when_told());
     assert_eq!(server.seen().await.path, "/?token=hunter1");
     let ended = said.await.unwrap();
@@ -310,7 +324,7 @@ impl Started {
     fn end_when_told(mut self) -> Ended {
         use std::io::BufRead;
         let mut said = String::new();
-        let mut lines = std::io::BufReader::new(self.0.stderr.take().unwrap());
+        let mut lines = std::io::BufReader::new(self.child().stderr.take().unwrap());
         let mut told = false;
         while lines.read_line(&mut said).unwrap() > 0 {
             if !told && said.contains("subscribed") {
@@ -318,6 +332,6 @@ impl Started {
                 self.signal("TERM");
             }
         }
-        Ended::new(self.0.wait().unwrap(), said.as_bytes())
+        Ended::new(self.child().wait().unwrap(), said.as_bytes())
     }
 }

@@ -1,7 +1,12 @@
 //! Feed → topic: what arrives, under which key, and what becomes of everything else.
 
+mod accounting;
 mod binary;
-mod websocket;
+mod kafka_away;
+mod live;
+mod load;
+mod seen;
+mod venues;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -12,7 +17,7 @@ use stockpulse::broker::EmbeddedBroker;
 use stockpulse::config::producer::{Compression, DeliveryConfig};
 use stockpulse::feed::replay::Replay;
 use stockpulse::feed::simulated::{Market, Simulated};
-use stockpulse::feed::{Feed, Frame};
+use stockpulse::feed::{Feed, FeedError, Frame, Outlet};
 use stockpulse::metrics::producer::ProducerMetrics;
 use stockpulse::model::Exit;
 use stockpulse::producer::backoff::Backoff;
@@ -32,6 +37,7 @@ fn quick() -> Backoff {
         min: wait,
         max: wait,
         healthy_after: Duration::from_secs(60),
+        long: wait,
     }
 }
 
@@ -285,7 +291,7 @@ async fn a_broker_that_goes_away_gets_everything_when_it_is_back() {
             let frame = market.next_frame();
             ticks += u64::from(frame.ticks);
             let payload = bytes::Bytes::copy_from_slice(frame.text.as_bytes());
-            frames.send(Frame { payload }).await.unwrap();
+            frames.send(Frame::new(payload)).await.unwrap();
         }
         let received = (round as u64 + 1) * 100;
         until(|| metrics.counts().frames_received == received).await;
@@ -316,15 +322,10 @@ async fn what_a_stop_cannot_deliver_in_time_is_counted_and_told() {
         producer::run(vec![Box::new(feed)], &config, &quick(), &counting, stopping).await
     });
     let payload = bytes::Bytes::from_static(br#"{"data":[{"p":1,"s":"A:X"}]}"#);
-    frames
-        .send(Frame {
-            payload: payload.clone(),
-        })
-        .await
-        .unwrap();
+    frames.send(Frame::new(payload.clone())).await.unwrap();
     until(|| metrics.counts().messages_delivered == 1).await;
     broker.set_reachable(false).unwrap();
-    frames.send(Frame { payload }).await.unwrap();
+    frames.send(Frame::new(payload)).await.unwrap();
     until(|| metrics.counts().messages_accepted == 2).await;
     stop.send(true).unwrap();
     let ended = running.await.unwrap().unwrap_err();
@@ -381,11 +382,11 @@ impl Feed for ByHand {
 
     fn run<'a>(
         &'a mut self,
-        frames: &'a tokio::sync::mpsc::Sender<Frame>,
-    ) -> futures::future::BoxFuture<'a, Result<(), stockpulse::feed::FeedError>> {
+        outlet: &'a Outlet,
+    ) -> futures::future::BoxFuture<'a, Result<(), FeedError>> {
         Box::pin(async move {
             while let Some(frame) = self.0.recv().await {
-                if frames.send(frame).await.is_err() {
+                if !outlet.frame(frame).await {
                     break;
                 }
             }

@@ -2,6 +2,8 @@
 
 pub mod broker;
 pub mod cut;
-pub mod finnhub;
+pub mod fault_port;
 pub mod seed;
 pub mod shipped;
+pub mod speech;
+pub mod venue;

@@ -157,12 +157,12 @@ fn text_of(headers: &HeaderMap, body: &[u8]) -> Result<String, Refusal> {
             })?;
             Ok(body.sql)
         }
-        "text/plain" | "application/sql" => {
+        "text/plain" => {
             String::from_utf8(body.to_vec()).map_err(|_| Refusal::bad("the body is not UTF-8"))
         }
         other => Err(Refusal::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            format!("{other:?} is none of application/json, text/plain and application/sql"),
+            format!("{other:?} is neither application/json nor text/plain"),
         )),
     }
 }

@@ -35,6 +35,8 @@ pub struct Follower {
     store: Arc<Store>,
     folder: Option<FolderId>,
     seen: Option<Listing>,
+    /// Whether a look has failed since: what came meanwhile is not known.
+    has_failed: bool,
     frontier: Option<i64>,
 }
 
@@ -45,6 +47,7 @@ impl Follower {
             store,
             folder: None,
             seen: None,
+            has_failed: false,
             frontier: None,
         }
     }
@@ -58,11 +61,11 @@ impl Follower {
     /// Looks once. The first look finds nothing new, whatever there is.
     ///
     /// # Errors
-    /// The folder or a file cannot be read; the next look begins as the first one.
+    /// The folder or a file cannot be read; the next look that succeeds says [`News::Replaced`].
     pub async fn look(&mut self) -> Result<News, CandlesError> {
         let found = self.look_now().await;
         if found.is_err() {
-            self.seen = None;
+            self.has_failed |= self.seen.take().is_some() || self.folder.is_some();
         }
         match found {
             // A table that is taken away under the look is seen as gone by the next.
@@ -88,7 +91,8 @@ impl Follower {
                 self.frontier = self.newest_end().await?;
                 self.folder = folder;
                 self.seen = Some(now);
-                return Ok(match before.is_some() {
+                let has_failed = std::mem::take(&mut self.has_failed);
+                return Ok(match before.is_some() || has_failed {
                     true => News::Replaced,
                     false => News::Nothing,
                 });

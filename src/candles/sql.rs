@@ -24,8 +24,10 @@ use super::table::{self, Span};
 const TABLE: &str = "candles";
 /// Rows that are computed at a time: few, so that limits are looked at often.
 const BATCH_ROWS: usize = 1024;
-/// Functions that make much of little: what they return counts in no memory limit while it is made.
-const INFLATING: [&str; 10] = [
+/// Functions that are not there: those that make much of little, since what they return counts in no memory limit
+/// while it is made, and the one that tells where files lie.
+const TAKEN_AWAY: [&str; 10] = [
+    "input_file_name",
     "repeat",
     "lpad",
     "rpad",
@@ -35,7 +37,6 @@ const INFLATING: [&str; 10] = [
     "list_resize",
     "range",
     "generate_series",
-    "to_hex",
 ];
 /// Table functions: there is no table but one.
 const TABLE_FUNCTIONS: [&str; 3] = ["generate_series", "range", "unnest"];
@@ -136,7 +137,7 @@ impl ReadOnlySql {
             .with_batch_size(BATCH_ROWS)
             .with_information_schema(false);
         let session = SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime));
-        for name in INFLATING {
+        for name in TAKEN_AWAY {
             session.deregister_udf(name);
         }
         for name in TABLE_FUNCTIONS {

@@ -122,8 +122,10 @@ def dashboard(browser, api, table, job):
     browser.state("live")
     assert job.asked > 0, "the job is asked while somebody listens"
     assert drawn(browser.bars()) == stored(btc), "the chart has the stored candles"
-    without = [bar["time"] for bar in browser.bars() if "close" not in bar]
-    assert without == [first + at * 60 for at in GAP], "gaps take their room"
+    without = [bar["time"] for bar in page.evaluate("stockpulse.gaps()") if "value" in bar]
+    assert without == [first + at * 60 for at in GAP], f"gaps are shaded: {without}"
+    places = [page.evaluate(f"stockpulse.place({first + at * 60})") for at in (GAP[0] - 1, GAP[-1] + 1)]
+    assert places[1] - places[0] == len(GAP) + 1, f"gaps take their room: {places}"
     step(f"{len(btc)} candles are drawn as stored, {len(without)} minutes without trades are seen")
 
     running = now
@@ -145,6 +147,7 @@ def dashboard(browser, api, table, job):
     table.publish([closed])
     browser.wait(f"stockpulse.candles().find(bar => bar.time == {running - 60}).close == 61044.5", "the closed candle replaces the open one")
     expect(page.locator("#toast")).to_contain_text("was corrected by late ticks")
+    page.wait_for_timeout(300)
     browser.picture("corrected-dark")
     step("a candle that closes otherwise than it was shown is marked, and said")
 
@@ -165,6 +168,7 @@ def dashboard(browser, api, table, job):
 
     job.stop()
     browser.state("stored")
+    expect(page.locator("#legend")).to_contain_text("as last seen")
     browser.picture("job-away-dark")
     job.start()
     browser.state("live")
@@ -184,6 +188,7 @@ def dashboard(browser, api, table, job):
     browser.is_away = False
     browser.wait("stockpulse.candles().at(-1).close == 61500", "what was missed is there")
     expect(page.locator("#stale")).to_be_hidden()
+    expect(page.locator("#toast")).not_to_contain_text("61,500")
     step("the API restarts: the page says so, comes back, and has what it missed")
 
     page.set_viewport_size(PHONE)
@@ -227,10 +232,10 @@ def with_a_token(browser, binary, table):
         expect(page.get_by_role("heading", name="Token")).to_be_visible()
         browser.picture("token-dark")
         browser.accessible("token")
-        page.get_by_label("Token").fill("wrong")
+        page.get_by_role("textbox", name="Token").fill("wrong")
         page.keyboard.press("Enter")
         expect(page.get_by_role("alert")).to_contain_text("not the server's")
-        page.get_by_label("Token").fill("open-sesame")
+        page.get_by_role("textbox", name="Token").fill("open-sesame")
         page.keyboard.press("Enter")
         browser.wait("stockpulse.candles().length > 800", "candles with the token")
         browser.state("stored")

@@ -94,7 +94,7 @@ def requests(api, path):
     said = subprocess.run([*WRK, api.url + path], capture_output=True, text=True, check=True).stdout
     assert "Non-2xx" not in said, said
     return {
-        "path": path,
+        "path": path.replace(SYMBOLS[0], "…"),
         "requests/s": re.search(r"Requests/sec:\s+([0-9.]+)", said)[1],
         "median": re.search(r"50%\s+(\S+)", said)[1],
         "99 %": re.search(r"99%\s+(\S+)", said)[1],
@@ -112,10 +112,11 @@ def main(binary):
     root = tempfile.mkdtemp(prefix="stockpulse-load-")
     table, job = Table(root), Job()
     start = int(time.time()) // 86400 * 86400 - 86400
-    table.publish([row for at, symbol in enumerate(SYMBOLS) for row in walk(symbol, start, 1440, 100.0 + at)])
-    # Today's candles as a job leaves them: a file a minute.
-    for minute in range(0, 60):
-        table.publish([candle(symbol, start + 86400 - 3600 * 2 + minute * 60, 100.0) for symbol in SYMBOLS])
+    # The day before yesterday is one file; yesterday and today are as a job leaves them, a file a minute.
+    table.publish([row for at, symbol in enumerate(SYMBOLS) for row in walk(symbol, start - 86400, 1439, 100.0 + at)])
+    days = [walk(symbol, start, 1440, 100.0 + at) for at, symbol in enumerate(SYMBOLS)]
+    for minute in zip(*days):
+        table.publish(minute)
     api = Api(binary, table, job)
     try:
         show([asyncio.run(listen(api, table, job, count)) for count in (1, LISTENERS)])

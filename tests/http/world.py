@@ -83,8 +83,6 @@ class Job:
         self.candles, self.asked, self.token = [], 0, token
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
             def do_GET(self):
                 job.asked += 1
                 is_open = self.path.split("?")[0] == "/api/v1/open"

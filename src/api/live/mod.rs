@@ -146,7 +146,14 @@ async fn look(
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut trouble = String::new();
-        while *listeners.borrow() > 0 {
+        loop {
+            if *listeners.borrow() == 0 {
+                // In this order: who comes now either is seen here, or waits for a first look.
+                now.send_modify(|now| now.is_followed = false);
+                if *listeners.borrow() == 0 {
+                    break;
+                }
+            }
             ticks.tick().await;
             let (news, state) = tokio::join!(follower.look(), job.ask());
             let state = Arc::new(state);
@@ -173,7 +180,6 @@ async fn look(
             }
             let _ = updates.send(Update::Job(state));
         }
-        now.send_modify(|now| now.is_followed = false);
     }
 }
 

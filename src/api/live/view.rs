@@ -22,6 +22,8 @@ pub(in crate::api) struct View {
     resolution: Option<Resolution>,
     frontier: Option<i64>,
     kept: BTreeMap<i64, Kept>,
+    /// Longer candles that begin before this are not known whole.
+    since: i64,
     open: Vec<Candle>,
 }
 
@@ -39,13 +41,16 @@ impl View {
         resolution: Option<Resolution>,
         frontier: Option<i64>,
     ) -> View {
-        View {
+        let mut view = View {
             symbol: symbol.to_string(),
             resolution,
             frontier,
             kept: BTreeMap::new(),
+            since: i64::MIN,
             open: Vec::new(),
-        }
+        };
+        view.since = view.begins().unwrap_or(i64::MIN);
+        view
     }
 
     /// Since when stored candles are parts of one that is not closed.
@@ -64,9 +69,11 @@ impl View {
         frontier: Option<i64>,
     ) -> Vec<Shown> {
         self.frontier = self.frontier.max(frontier);
-        let mut changed = Vec::new();
         for part in candles.iter().filter(|part| part.symbol == self.symbol) {
             let (start, end) = self.window_of(part);
+            if end - start > part.end - part.start && start < self.since {
+                continue;
+            }
             let kept = self.kept.entry(start).or_insert_with(|| Kept {
                 end,
                 parts: BTreeMap::new(),
@@ -74,7 +81,6 @@ impl View {
             });
             kept.parts.insert(part.start, part.clone());
             kept.is_closed = false;
-            changed.push(start);
         }
         let mut shown = Vec::new();
         for (start, kept) in &mut self.kept {
@@ -89,6 +95,7 @@ impl View {
         }
         while self.kept.len() > KEPT {
             self.kept.pop_first();
+            self.since = self.kept.keys().next().map_or(self.since, |start| *start);
         }
         shown
     }
@@ -227,6 +234,18 @@ mod tests {
             [(10, 3.5, 3, true)]
         );
         assert_eq!(seen(&view.running()), [(15, 4.0, 1, false)]);
+    }
+
+    #[test]
+    fn half_a_candle_is_never_shown() {
+        let two = Some("2m".parse().unwrap());
+        let mut view = View::new("A", two, Some(12 * MINUTE));
+        // Its other half is not known here.
+        assert_eq!(seen(&view.published(&[minute(9, 1.0)], None)), []);
+        for at in 12..40 {
+            view.published(&[minute(at, 1.0)], Some((at + 1) * MINUTE));
+        }
+        assert_eq!(seen(&view.published(&[minute(13, 1.0)], None)), []);
     }
 
     #[test]

@@ -90,6 +90,7 @@ async function open(symbol, resolution) {
   document.title = `${symbol} · StockPulse`;
   picker.set(symbol);
   mark();
+  $("toast").classList.remove("shown");
   $("name").textContent = symbol;
   if (isOther) {
     chart.precision = 0;
@@ -130,7 +131,9 @@ function candle(row) {
   const before = chart.update(row);
   hush();
   const time = Date.parse(row.window_start) / 1000;
-  const isCorrected = row.closed && before && !before.closed && ["open", "high", "low", "close"].some((price) => before[price] !== row[price]);
+  // What was seen of it after its end was all there was then; what came since was late.
+  const wasWhole = before && !before.closed && !before.missed && before.seen >= (time + chart.width) * 1000;
+  const isCorrected = row.closed && wasWhole && ["open", "high", "low", "close"].some((price) => before[price] !== row[price]);
   if (isCorrected) {
     chart.flash(time);
     const at = words.clock(time, chart.width);
@@ -146,6 +149,10 @@ function connected() {
 }
 
 function job({ job: told, message }) {
+  if (told !== "connected") {
+    chart.miss();
+    legend();
+  }
   if (told === "connected") state("live", "Live");
   else if (told === "off") state("stored", "Closed candles", "This server is not told of a job, so candles appear once they are closed.");
   else state("stored", "Closed candles", `The running candle is not known: ${message ?? "the job cannot be reached"}. Candles appear once they are closed.`);
@@ -154,6 +161,8 @@ function job({ job: told, message }) {
 function lost(seconds, why) {
   state("lost", `Retry in ${Math.max(1, Math.round(seconds))} s`, why);
   $("frame").classList.add("lost");
+  chart.miss();
+  legend();
   const newest = chart.newest();
   if (!$("stale").hidden) return;
   $("stale").textContent = newest ? `Disconnected: ${why}. The chart is as of ${new Date().toISOString().slice(11, 19)} UTC.` : `Disconnected: ${why}.`;
@@ -221,6 +230,7 @@ function legend() {
 
 /** An open candle runs until its end; then late ticks are waited for. */
 function standing(row) {
+  if (row.missed) return "as last seen";
   return (row.time + chart.width) * 1000 > Date.now() ? "running" : "waits for late ticks";
 }
 
@@ -318,6 +328,6 @@ addEventListener("keydown", (event) => {
 });
 
 // For scripts and tests: what is drawn, from the chart itself.
-window.stockpulse = { candles: () => chart.candles.data(), gaps: () => chart.gaps.data(), shown };
+window.stockpulse = { candles: () => chart.candles.data(), gaps: () => chart.gaps.data(), place: (time) => chart.chart.timeScale().timeToIndex(time), shown };
 
 begin();

@@ -98,9 +98,14 @@ export class Chart {
     }, 4000);
   }
 
+  /** From here on the open candles are not followed: how they go on is not known. */
+  miss() {
+    for (const row of this.rows.values()) if (!row.closed) row.missed = true;
+  }
+
   keep(row, closed) {
     const time = Date.parse(row.window_start) / 1000;
-    this.rows.set(time, { ...row, time, closed });
+    this.rows.set(time, { ...row, time, closed, seen: Date.now() });
     if (row.close !== null && closed) {
       const precision = Math.max(this.precision, words.digits(row.close));
       if (precision !== this.precision) this.quote(precision);

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::table::{day_of_folder, is_parquet, is_partition_folder};
+use chrono::NaiveDate;
+
+use super::table::{Span, day_of_folder, is_parquet, is_partition_folder};
 
 /// Partition folders in partition folders at the most.
 const DEPTH_MAX: usize = 8;
@@ -15,6 +17,18 @@ pub(super) type Listing = BTreeMap<PathBuf, BTreeSet<String>>;
 /// The files of a table: those of its newest `days`, and whatever lies in no `date=` folder. An
 /// absent table has none.
 pub(super) fn list(root: &Path, days: usize) -> io::Result<Listing> {
+    listed(root, |dated| {
+        dated.sort();
+        dated.drain(..dated.len().saturating_sub(days));
+    })
+}
+
+/// The files of a table in the folders of a span, and whatever lies in no `date=` folder.
+pub(super) fn list_span(root: &Path, span: Span) -> io::Result<Listing> {
+    listed(root, |dated| dated.retain(|(day, _)| span.has(*day)))
+}
+
+fn listed(root: &Path, choose: impl FnOnce(&mut Vec<(NaiveDate, PathBuf)>)) -> io::Result<Listing> {
     let mut listing = Listing::new();
     match std::fs::symlink_metadata(root) {
         Ok(_) => {}
@@ -28,8 +42,8 @@ pub(super) fn list(root: &Path, days: usize) -> io::Result<Listing> {
             None => list_below(&folder, DEPTH_MAX, &mut listing)?,
         }
     }
-    dated.sort();
-    for (_, folder) in dated.iter().rev().take(days) {
+    choose(&mut dated);
+    for (_, folder) in &dated {
         list_below(folder, DEPTH_MAX, &mut listing)?;
     }
     Ok(listing)

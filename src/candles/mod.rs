@@ -11,6 +11,7 @@ mod fill;
 mod follow;
 mod output;
 mod read;
+mod recent;
 mod resolution;
 mod rows;
 mod scan;

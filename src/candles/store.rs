@@ -13,6 +13,8 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext, ident};
 
+use super::files::{self, Listing};
+use super::recent::{FILES_MIN, Recent};
 use super::resolution::Resolution;
 use super::rows::nanos_of;
 use super::scan::WINDOW_START;
@@ -29,12 +31,14 @@ pub(super) const WINDOW_END: &str = "window_end";
 
 /// The candles of one folder, for many readers.
 ///
-/// Each query lists the folder anew; what was read of a file's footer is kept, since files never change.
+/// Each query lists the folder anew; what was read of files is kept, since they never change: their footers, and the
+/// rows where they are many and small.
 pub struct Store {
     path: PathBuf,
     runtime: Arc<RuntimeEnv>,
     shape: Mutex<Option<(FolderId, Shape)>>,
     pub(super) symbols: tokio::sync::Mutex<SymbolIndex>,
+    pub(super) recent: tokio::sync::Mutex<Recent>,
 }
 
 /// What is the same for all windows of a table.
@@ -66,6 +70,7 @@ impl Store {
             runtime,
             shape: Mutex::new(None),
             symbols: tokio::sync::Mutex::default(),
+            recent: tokio::sync::Mutex::default(),
         })
     }
 
@@ -142,19 +147,70 @@ impl Store {
 
     /// All rows of the files of a span; a file may hold others besides.
     pub(super) async fn rows(&self, span: Span) -> Result<DataFrame, CandlesError> {
+        let listing = self.listing(span).await?;
         let session = self.session();
-        let table = table::open(&session.state(), &self.path, span).await?;
-        session
-            .read_table(Arc::new(table))
-            .map_err(|error| self.failed(&error))
+        if listing.values().all(|files| files.len() <= FILES_MIN) {
+            let table = table::open(&session.state(), &self.path, span).await?;
+            return session
+                .read_table(Arc::new(table))
+                .map_err(|error| self.failed(&error));
+        }
+        let mut rows: Option<DataFrame> = None;
+        let mut others = Vec::new();
+        for (folder, files) in listing {
+            let kept = match files.len() > FILES_MIN {
+                true => self.kept(&folder, &files).await?,
+                false => None,
+            };
+            match kept {
+                Some(batches) => {
+                    let kept = session.read_batches(batches);
+                    rows = Some(self.with(rows, kept)?);
+                }
+                None => others.extend(files.iter().map(|name| folder.join(name))),
+            }
+        }
+        if !others.is_empty() {
+            let others = self.rows_of_files(&others).await?;
+            rows = Some(self.with(rows, Ok(others))?);
+        }
+        rows.ok_or_else(|| CandlesError::NoFiles(format!("{}: no file", self.path.display())))
     }
 
-    /// All rows of some files of the table, which have the same columns.
+    /// Rows of both; a column that one of them lacks is null there.
+    fn with(
+        &self,
+        rows: Option<DataFrame>,
+        more: Result<DataFrame, DataFusionError>,
+    ) -> Result<DataFrame, CandlesError> {
+        let both = more.and_then(|more| match rows {
+            Some(rows) => rows.union_by_name(more),
+            None => Ok(more),
+        });
+        both.map_err(|error| self.failed(&error))
+    }
+
+    /// The files of a span by their folder.
+    async fn listing(&self, span: Span) -> Result<Listing, CandlesError> {
+        let path = self.path.clone();
+        let listed = tokio::task::spawn_blocking(move || match path.is_dir() {
+            true => files::list_span(&path, span),
+            false => Ok(Listing::new()),
+        });
+        let listed = listed.await;
+        listed
+            .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
+            .map_err(|error| {
+                CandlesError::Unreadable(format!("{} cannot be read: {error}", self.path.display()))
+            })
+    }
+
+    /// All rows of some files of the table, under the columns of all of them.
     pub(super) async fn rows_of_files(&self, files: &[PathBuf]) -> Result<DataFrame, CandlesError> {
         let session = self.session();
-        let table = table::of_files(&session.state(), files).await;
-        table
-            .and_then(|table| session.read_table(Arc::new(table)))
+        let table = table::of_files(&session.state(), &self.path, files).await?;
+        session
+            .read_table(Arc::new(table))
             .map_err(|error| self.failed(&error))
     }
 

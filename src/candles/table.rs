@@ -32,6 +32,15 @@ pub(super) struct Span {
     pub(super) until: Option<i64>,
 }
 
+impl Span {
+    /// Whether the folder of a day can hold what is wanted.
+    pub(super) fn has(self, day: NaiveDate) -> bool {
+        let day_of = |nanos| DateTime::from_timestamp_nanos(nanos).date_naive();
+        self.from.is_none_or(|from| day >= day_of(from))
+            && self.until.is_none_or(|until| day <= day_of(until))
+    }
+}
+
 /// The files below `path`, a folder or one file, that can hold windows of `span`.
 ///
 /// The columns are those of these files, merged. The date of the folders' names is none of them:
@@ -103,22 +112,24 @@ fn unreadable(path: &Path, error: &io::Error) -> CandlesError {
     CandlesError::Unreadable(format!("{} cannot be read: {error}", path.display()))
 }
 
-/// A table of these files, whose columns are those of the first one.
+/// A table of these files of `path`, one at least, under the columns of all of them.
 pub(super) async fn of_files(
     state: &dyn Session,
+    path: &Path,
     files: &[PathBuf],
-) -> Result<ListingTable, DataFusionError> {
-    let urls = files
-        .iter()
-        .map(|file| file_url(file))
-        .collect::<Result<Vec<_>, _>>()?;
+) -> Result<ListingTable, CandlesError> {
+    let failed = |error: DataFusionError| CandlesError::reading(path, &error);
+    let urls = files.iter().map(|file| file_url(file));
+    let urls = urls.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let store = state.runtime_env().object_store(&urls[0]).map_err(failed)?;
+    let listed = list(state, &store, &urls, EXTENSION).await;
+    let schema = merged_schema(state, &store, &listed.map_err(failed)?, path).await?;
     let options =
         ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(EXTENSION);
-    let schema = options.infer_schema(state, &urls[0]).await?;
     let config = ListingTableConfig::new_with_multi_paths(urls)
         .with_listing_options(options)
         .with_schema(schema);
-    ListingTable::try_new(config)
+    ListingTable::try_new(config).map_err(failed)
 }
 
 /// The days of a table's `date=` folders, in order; none if `root` has no such folders.
@@ -133,15 +144,12 @@ pub(super) fn days(root: &Path) -> io::Result<Vec<NaiveDate>> {
 
 /// The table's entries of its folder, but for the `date=` folders of other days.
 fn entries_of(root: &Path, span: Span) -> io::Result<Vec<PathBuf>> {
-    let day_of = |nanos| DateTime::from_timestamp_nanos(nanos).date_naive();
-    let first_day = span.from.map_or(NaiveDate::MIN, day_of);
-    let last_day = span.until.map_or(NaiveDate::MAX, day_of);
     let mut kept = Vec::new();
     for entry in std::fs::read_dir(root)? {
         let entry = entry?;
         let name = entry.file_name();
         let is_kept = match day_of_folder(&name) {
-            Some(day) => day >= first_day && day <= last_day,
+            Some(day) => span.has(day),
             None => is_partition_folder(&name) || is_parquet(&name),
         };
         if is_kept {

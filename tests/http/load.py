@@ -19,6 +19,7 @@ from world import Api, Job, Table, candle, walk
 
 LISTENERS = 500
 SECONDS = 20
+PAUSE = 0.83
 WRK = ["wrk", "-t1", "-c16", "-d8s", "--latency"]
 SYMBOLS = [f"BINANCE:S{at}USDT" for at in range(50)]
 
@@ -66,13 +67,14 @@ async def listen(api, table, job, count):
     listeners = [Listener(SYMBOLS[at % len(SYMBOLS)]) for at in range(count)]
     tasks = [asyncio.create_task(listener.run(api.port, until)) for listener in listeners]
     changed, before, started = {}, cpu(api.process.pid), time.monotonic()
-    for second in range(SECONDS - 2):
-        close = 100.0 + second
+    # No multiple of the half second after which the job is asked again.
+    for turn in range(int((SECONDS - 2) / PAUSE)):
+        close = 100.0 + turn
         job.candles = [candle(symbol, now, close) for symbol in SYMBOLS]
         changed[close] = time.monotonic()
-        if second == SECONDS // 2:
+        if turn == SECONDS // 2:
             table.publish([candle(symbol, now - 60, 99.0) for symbol in SYMBOLS])
-        await asyncio.sleep(1)
+        await asyncio.sleep(PAUSE)
     used = (cpu(api.process.pid) - before) / (time.monotonic() - started)
     held = memory(api.process.pid)
     await asyncio.gather(*tasks)

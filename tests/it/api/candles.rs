@@ -455,3 +455,64 @@ fn many_candles_come_as_they_are_read() {
         drop(table);
     });
 }
+
+#[test]
+fn a_day_of_many_files_is_read_once_and_is_never_old() {
+    let table = Table::new();
+    table.publish(
+        "date=2026-07-31/ohlc-0.parquet",
+        &[("A", "2026-07-31T23:58:00Z", flat(9.0))],
+    );
+    let minute = |at: usize| {
+        let start = format!("2026-08-01T00:{at:02}:00Z");
+        let file = format!("date=2026-08-01/ohlc-{at:02}.parquet");
+        table.publish(
+            &file,
+            &[("A", &start, flat(at as f64)), ("B", &start, flat(1.0))],
+        );
+        table.path().join(file)
+    };
+    let files: Vec<_> = (0..40).map(minute).collect();
+    let options = table.options();
+    let count = |address, query: &str| {
+        let (status, rows) = get(address, &format!("/api/v1/candles?symbol=A&{query}"));
+        assert_eq!(status, 200, "{query}: {rows}");
+        rows.as_array().unwrap().len()
+    };
+    std::thread::scope(|scope| {
+        let (asked, ask_now) = std::sync::mpsc::channel::<std::net::SocketAddr>();
+        let (done, until) = std::sync::mpsc::channel::<()>();
+        scope.spawn(move || {
+            with_server(options, move |address| {
+                asked.send(address).unwrap();
+                // An error is the other side's panic.
+                let _ = until.recv();
+            });
+        });
+        let address = ask_now.recv().unwrap();
+        assert_eq!(count(address, ""), 41);
+        assert_eq!(
+            count(address, "from=2026-08-01T00:10:00Z&to=2026-08-01T00:20:00Z"),
+            10
+        );
+        // A file that was read is not opened again.
+        fs::write(&files[7], "this is no Parquet file").unwrap();
+        let _ = minute(40);
+        assert_eq!(count(address, ""), 42);
+        let (_, hours) = get(address, "/api/v1/candles?symbol=A&resolution=1h");
+        assert_eq!(
+            brief(&hours),
+            [
+                ("7-31T23:00".into(), Some(9.0)),
+                ("8-01T00:00".into(), Some(40.0))
+            ]
+        );
+        assert_eq!(hours[1]["trades"], 82);
+        // One that went makes the folder another: it is read anew.
+        fs::remove_file(&files[7]).unwrap();
+        assert_eq!(count(address, ""), 41);
+        fs::remove_dir_all(table.path().join("date=2026-08-01")).unwrap();
+        assert_eq!(count(address, ""), 1);
+        done.send(()).unwrap();
+    });
+}

@@ -74,11 +74,9 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
 /// The request's origin, if it is one that may ask.
 fn allowed_origin(app: &App, headers: &HeaderMap) -> Option<HeaderValue> {
     let origin = headers.get(header::ORIGIN)?;
-    let allowed = app.options.allow_origin.iter();
-    allowed
-        .into_iter()
-        .any(|allowed| allowed.as_bytes() == origin.as_bytes())
-        .then(|| origin.clone())
+    let is_allowed =
+        (app.options.allow_origin.iter()).any(|allowed| allowed.as_bytes() == origin.as_bytes());
+    is_allowed.then(|| origin.clone())
 }
 
 fn unauthorized(app: &App, request: &Request) -> Option<Response> {

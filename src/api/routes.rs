@@ -13,7 +13,7 @@ use super::refusal::Refusal;
 use super::sql::SqlDoor;
 use super::{assets, candles, guard, sql, stream, symbols, udf};
 use crate::candles::Store;
-use crate::config::api::ApiOptions;
+use crate::config::api::{ApiOptions, JobUrl};
 
 /// Bytes of a request's body at the most; only SQL has one.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -88,8 +88,8 @@ async fn status(State(app): State<App>) -> Json<Status> {
             Some(JobState::Connected(_)) => "connected",
             Some(JobState::Unreachable(_)) => "unreachable",
             None => match app.options.job_url {
-                crate::config::api::JobUrl::None => "off",
-                crate::config::api::JobUrl::At(_) => "idle",
+                JobUrl::None => "off",
+                JobUrl::At(_) => "idle",
             },
         },
         sql: app.sql.is_some(),

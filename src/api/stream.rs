@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures::StreamExt;
-use futures::stream::{self, Stream};
+use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tracing::warn;
@@ -71,7 +71,7 @@ pub(super) async fn stream(
     State(app): State<App>,
     headers: HeaderMap,
     Params(params): Params<StreamParams>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
+) -> Result<impl IntoResponse, Refusal> {
     let symbol = symbol(&params.symbol)?;
     let resolution = resolution(params.resolution.as_deref())?;
     let last = last_closed(&headers)?;
@@ -101,10 +101,13 @@ pub(super) async fn stream(
     begun.map_err(|error| Refusal::of_table(&error, &listening.app.store))?;
     let events = stream::unfold(listening, |mut listening| async move {
         let event = listening.next().await?;
-        Some((Ok(event), listening))
+        Some((event, listening))
     });
-    let hello = stream::iter([Ok(Event::default().retry(RETRY))]);
-    Ok(Sse::new(hello.chain(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    let hello = stream::iter([Event::default().retry(RETRY)]);
+    let events = hello.chain(events).map(Ok::<Event, Infallible>);
+    let events = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    // A proxy before it is not to collect them.
+    Ok(([("x-accel-buffering", "no")], events))
 }
 
 /// The start of the last closed candle that the client has, nanoseconds since 1970 UTC.

@@ -32,7 +32,24 @@ const QUOTED: usize = 100;
 /// Digits behind the point at the most.
 const DIGITS_MAX: usize = 8;
 
-pub(super) async fn config(State(app): State<App>) -> Result<Json<Value>, Refusal> {
+/// A refusal in the form that charting libraries look for too.
+pub(super) struct UdfRefusal(Refusal);
+
+impl From<Refusal> for UdfRefusal {
+    fn from(refusal: Refusal) -> UdfRefusal {
+        UdfRefusal(refusal)
+    }
+}
+
+impl IntoResponse for UdfRefusal {
+    fn into_response(self) -> Response {
+        let error = self.0.error;
+        let body = json!({"s": "error", "errmsg": error, "error": error});
+        (self.0.status, Json(body)).into_response()
+    }
+}
+
+pub(super) async fn config(State(app): State<App>) -> Result<Json<Value>, UdfRefusal> {
     Ok(Json(json!({
         "supported_resolutions": offered(&app).await?,
         "supports_search": true,
@@ -78,7 +95,7 @@ pub(super) struct SymbolParams {
 pub(super) async fn symbols(
     State(app): State<App>,
     Params(params): Params<SymbolParams>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, UdfRefusal> {
     let asked = symbol(&params.symbol)?;
     let spans = app.store.symbols().await;
     let spans = spans.map_err(|error| Refusal::of_table(&error, &app.store))?;
@@ -164,7 +181,7 @@ pub(super) struct SearchParams {
 pub(super) async fn search(
     State(app): State<App>,
     Params(params): Params<SearchParams>,
-) -> Result<Json<Vec<Value>>, Refusal> {
+) -> Result<Json<Vec<Value>>, UdfRefusal> {
     let limit = number("limit", params.limit.as_deref(), 1, FOUND_MAX)?.unwrap_or(FOUND);
     let exchange = params.exchange.unwrap_or_default();
     let found = matching(&app, params.query.as_deref().unwrap_or_default()).await?;
@@ -197,7 +214,7 @@ pub(super) struct HistoryParams {
 pub(super) async fn history(
     State(app): State<App>,
     Params(params): Params<HistoryParams>,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<Value>, UdfRefusal> {
     let resolution = Resolution::from_tradingview(&params.resolution).ok_or_else(|| {
         Refusal::bad(format!(
             "resolution: {:?} is none of {}",
@@ -210,7 +227,7 @@ pub(super) async fn history(
     let from = from.transpose()?;
     let count = number("countback", params.countback.as_deref(), 1, CANDLES_MAX)?;
     if from.is_none() && count.is_none() {
-        return Err(Refusal::bad("give from or countback"));
+        return Err(Refusal::bad("give from or countback").into());
     }
     let series = Series {
         symbol: symbol(&params.symbol)?,

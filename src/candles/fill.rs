@@ -106,7 +106,8 @@ impl Filler {
             .len()
             .checked_sub(1)
             .map_or(0, |last| starts.value(last));
-        let enough = (self.left as i64).saturating_mul(self.width.nanos());
+        let enough = i64::try_from(self.left).unwrap_or(i64::MAX);
+        let enough = enough.saturating_mul(self.width.nanos());
         let oldest = newest.saturating_sub(enough);
         let cut = starts.values().partition_point(|start| *start < oldest);
         // The one before gives what the first gap is filled with.

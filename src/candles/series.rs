@@ -46,11 +46,14 @@ impl Store {
     /// # Errors
     /// A resolution that stored candles do not add up to, a column that is missing, a file that cannot be read.
     pub async fn series(&self, series: &Series) -> Result<Scan, CandlesError> {
-        let shape = match self.shape().await {
-            Ok(shape) => shape,
-            Err(CandlesError::NoFiles(_)) => return Ok(no_rows()),
-            Err(error) => return Err(error),
-        };
+        match self.stored(series).await {
+            Err(CandlesError::NoFiles(_)) => Ok(no_rows()),
+            other => other,
+        }
+    }
+
+    async fn stored(&self, series: &Series) -> Result<Scan, CandlesError> {
+        let shape = self.shape().await?;
         let width = self.width(series, shape)?;
         let scan = match series.from {
             Some(from) => self.from_on(series, from, shape, width).await?,

@@ -6,6 +6,8 @@ updates, switching, outages, the console, accessibility. Pictures are left in th
 
 import pathlib
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -83,6 +85,7 @@ def main(binary, pictures, chromium):
         with sync_playwright() as playwright:
             browser = Browser(playwright, chromium, pictures)
             dashboard(browser, api, table, job)
+            with_the_demo(browser, str(pathlib.Path(binary).with_name("stockpulse")))
             with_a_token(browser, binary, table)
             browser.browser.close()
     finally:
@@ -245,6 +248,34 @@ def with_a_token(browser, binary, table):
         page.goto("about:blank")
         api.stop()
     step("a server with a token: asked for, refused, taken")
+
+
+def with_the_demo(browser, binary):
+    page = browser.page
+    folder = tempfile.mkdtemp(prefix="stockpulse-demo-")
+    command = [binary, "demo", "--api-port", "0", "--for", "90s"]
+    demo = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        said = iter(demo.stdout.readline, "")
+        url = next(line.split()[1] for line in said if line.split()[:1] == ["chart"])
+        # Another server: what was chosen and sent before is not its business.
+        page.goto(url)
+        browser.wait("stockpulse.candles().length > 40", "the demo's candles", 40)
+        count = page.evaluate("stockpulse.candles().length")
+        bars = drawn(browser.bars())
+        assert all(low <= min(open_, close) and high >= max(open_, close) for open_, high, low, close in bars.values())
+        page.keyboard.press("/")
+        expect(page.get_by_role("option")).to_have_count(10)
+        page.keyboard.press("Escape")
+        browser.wait(f"stockpulse.candles().length > {count}", "a minute of the demo closes, or runs", 75)
+        browser.picture("demo-dark")
+    finally:
+        page.goto("about:blank")
+        demo.send_signal(signal.SIGTERM)
+        demo.wait(20)
+        shutil.rmtree(folder)
+    assert not browser.said, browser.said
+    step(f"the demo: {len(bars)} candles, and another one while it was looked at")
 
 
 if __name__ == "__main__":

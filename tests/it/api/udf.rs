@@ -117,6 +117,10 @@ fn history_by_time_and_by_count() {
         ] {
             let (status, body) = get(address, &format!("/udf/history?symbol=A&{wrong}"));
             assert_eq!(status, 400, "{wrong}");
+            assert_eq!(
+                (&body["s"], &body["errmsg"]),
+                (&json!("error"), &body["error"])
+            );
             assert!(body["error"].is_string());
         }
         drop(table);

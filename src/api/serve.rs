@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -12,7 +13,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::routes::router;
+use super::connections;
+use super::live::Live;
+use super::routes::{App, router};
+use super::sql::SqlDoor;
+use crate::candles::Store;
 use crate::config::api::{ApiArgs, ApiOptions};
 use crate::config::{command_line, env, log};
 use crate::model::Exit;
@@ -62,22 +67,33 @@ pub async fn bind(options: &ApiOptions, port_flag: &str) -> Result<TcpListener, 
 /// [`SHUTDOWN_GRACE`] at the most. `options.host` and `options.port` are not looked at.
 ///
 /// # Errors
-/// The listener fails for good. A failing connection is that client's matter.
+/// What the server needs cannot be set up. A failing connection is that client's matter.
 pub async fn serve(
     options: ApiOptions,
     listener: TcpListener,
     stop: BoxFuture<'static, ()>,
 ) -> Result<(), ApiError> {
+    let store = Store::new(&options.candles).map_err(io::Error::other)?;
+    let store = Arc::new(store);
+    let live = Arc::new(Live::start(Arc::clone(&store), &options));
+    let sql = options.sql.map(SqlDoor::new).transpose()?.map(Arc::new);
+    let most = options.max_connections;
+    let app = App {
+        options: Arc::new(options),
+        store,
+        live: Arc::clone(&live),
+        sql,
+    };
     let (stopping, stopped) = watch::channel(false);
     let until_stop = async move {
         stop.await;
+        // A stream has no end of its own.
+        live.stop();
         stopping.send_replace(true);
     };
-    let serving = axum::serve(listener, router(options))
-        .with_graceful_shutdown(until_stop)
-        .into_future();
+    let serving = connections::answer(listener, router(app), most, until_stop.boxed());
     tokio::select! {
-        ended = serving => Ok(ended?),
+        () = serving => Ok(()),
         () = grace_over(stopped) => {
             warn!("requests were still under way after {SHUTDOWN_GRACE:?}; they are cut off");
             Ok(())
@@ -119,7 +135,13 @@ pub fn run() -> ExitCode {
 async fn run_until_signal(options: ApiOptions) -> Result<(), ApiError> {
     let stop = stop_signal()?;
     let listener = bind(&options, PORT_FLAG).await?;
-    info!("the API listens on http://{}/", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    info!("the API listens on http://{address}/");
+    if !address.ip().is_loopback() && options.token.is_none() {
+        warn!(
+            "the API is open to whoever reaches {address}: set API_TOKEN, or listen on 127.0.0.1"
+        );
+    }
     serve(options, listener, stop.boxed()).await?;
     info!("the API has stopped");
     Ok(())

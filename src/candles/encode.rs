@@ -1,9 +1,10 @@
-//! Batches of rows → the bytes of JSON, NDJSON, CSV or a table.
+//! Batches of rows → the bytes of JSON, NDJSON, CSV, Arrow or a table.
 
 use arrow::array::RecordBatch;
 use arrow::csv;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
+use arrow::ipc::writer::StreamWriter;
 use arrow::json::{ArrayWriter, LineDelimitedWriter, WriterBuilder};
 use arrow::util::display::FormatOptions;
 use arrow::util::pretty::pretty_format_batches_with_options;
@@ -15,7 +16,7 @@ const UTC_FORM: &str = "%Y-%m-%dT%H:%M:%S%.fZ";
 
 /// Turns batches into bytes, a batch at a time; a table only at the end, for its columns are as wide as
 /// their widest value.
-pub(super) struct Encoder {
+pub struct Encoder {
     schema: SchemaRef,
     form: Form,
 }
@@ -24,11 +25,16 @@ enum Form {
     Json(ArrayWriter<Vec<u8>>),
     Ndjson(LineDelimitedWriter<Vec<u8>>),
     Csv { has_begun: bool },
+    Arrow(StreamWriter<Vec<u8>>),
     Table { batches: Vec<RecordBatch> },
 }
 
 impl Encoder {
-    pub(super) fn new(format: ReadFormat, schema: SchemaRef) -> Encoder {
+    /// An encoder of batches of these columns.
+    ///
+    /// # Errors
+    /// A column of a type that the form cannot express.
+    pub fn new(format: ReadFormat, schema: SchemaRef) -> Result<Encoder, ArrowError> {
         let json = || {
             WriterBuilder::new()
                 .with_explicit_nulls(true)
@@ -38,18 +44,19 @@ impl Encoder {
             ReadFormat::Json => Form::Json(json().build(Vec::new())),
             ReadFormat::Ndjson => Form::Ndjson(json().build(Vec::new())),
             ReadFormat::Csv => Form::Csv { has_begun: false },
+            ReadFormat::Arrow => Form::Arrow(StreamWriter::try_new(Vec::new(), &schema)?),
             ReadFormat::Table => Form::Table {
                 batches: Vec::new(),
             },
         };
-        Encoder { schema, form }
+        Ok(Encoder { schema, form })
     }
 
     /// The bytes of the next rows.
     ///
     /// # Errors
     /// A column of a type that the form cannot express.
-    pub(super) fn push(&mut self, batch: RecordBatch) -> Result<Vec<u8>, ArrowError> {
+    pub fn push(&mut self, batch: RecordBatch) -> Result<Vec<u8>, ArrowError> {
         match &mut self.form {
             Form::Json(writer) => {
                 writer.write(&batch)?;
@@ -63,6 +70,10 @@ impl Encoder {
                 let with_header = !std::mem::replace(has_begun, true);
                 csv_bytes(&batch, with_header)
             }
+            Form::Arrow(writer) => {
+                writer.write(&batch)?;
+                Ok(std::mem::take(writer.get_mut()))
+            }
             Form::Table { batches } => {
                 batches.push(batch);
                 Ok(Vec::new())
@@ -71,7 +82,10 @@ impl Encoder {
     }
 
     /// The bytes after the last rows.
-    pub(super) fn finish(self) -> Result<Vec<u8>, ArrowError> {
+    ///
+    /// # Errors
+    /// As [`Encoder::push`].
+    pub fn finish(self) -> Result<Vec<u8>, ArrowError> {
         match self.form {
             Form::Json(mut writer) => {
                 writer.finish()?;
@@ -83,6 +97,7 @@ impl Encoder {
                 writer.finish()?;
                 Ok(writer.into_inner())
             }
+            Form::Arrow(writer) => writer.into_inner(),
             Form::Csv { has_begun: true } => Ok(Vec::new()),
             Form::Csv { has_begun: false } => csv_bytes(&RecordBatch::new_empty(self.schema), true),
             Form::Table { mut batches } => {
@@ -151,7 +166,7 @@ mod tests {
     }
 
     fn check(format: ReadFormat, batches: &[RecordBatch], expected: Expect) {
-        let mut encoder = Encoder::new(format, batch().schema());
+        let mut encoder = Encoder::new(format, batch().schema()).unwrap();
         let mut bytes = Vec::new();
         for batch in batches {
             bytes.extend(encoder.push(batch.clone()).unwrap());
@@ -234,6 +249,17 @@ mod tests {
             +--------+--------------+------------+------+--------+
         "#]],
         );
+    }
+
+    #[test]
+    fn arrow_is_a_stream_that_its_own_reader_takes() {
+        let mut encoder = Encoder::new(ReadFormat::Arrow, batch().schema()).unwrap();
+        let mut bytes = encoder.push(batch()).unwrap();
+        bytes.extend(encoder.push(batch().slice(0, 1)).unwrap());
+        bytes.extend(encoder.finish().unwrap());
+        let reader = arrow::ipc::reader::StreamReader::try_new(&bytes[..], None).unwrap();
+        let batches: Result<Vec<_>, _> = reader.collect();
+        assert_eq!(batches.unwrap(), [batch(), batch().slice(0, 1)]);
     }
 
     #[test]

@@ -70,7 +70,7 @@ async fn copy_rows(args: &ReadArgs) -> Result<(), ReadError> {
     };
     let mut scan = scan(&args.path, &filter).await?;
     let mut output = Output::open(args.output.as_deref()).map_err(not_writable)?;
-    let mut encoder = Encoder::new(args.format, scan.schema);
+    let mut encoder = Encoder::new(args.format, scan.schema)?;
     let mut left = cut_at.unwrap_or(usize::MAX);
     while let Some(batch) = scan.batches.next().await {
         let batch = batch?;

@@ -16,15 +16,16 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
 use super::CandlesError;
-use super::table;
+use super::rows::column_type;
+use super::table::{self, Span};
 
 /// Memory for rows that wait to be put in order; what does not fit goes to a temporary file.
 const SORT_MEMORY_BYTES: usize = 512 << 20;
 
 /// The column that the symbol filter is about.
-const SYMBOL: &str = "symbol";
+pub(super) const SYMBOL: &str = "symbol";
 /// The column that the time filter is about.
-const WINDOW_START: &str = "window_start";
+pub(super) const WINDOW_START: &str = "window_start";
 /// Rows are ordered by these columns first, those that the table has; then by its other text columns.
 const ORDER: [&str; 3] = [SYMBOL, WINDOW_START, "window_end"];
 
@@ -73,7 +74,15 @@ async fn plan(
 ) -> Result<(SessionContext, Arc<dyn ExecutionPlan>), CandlesError> {
     let failed = |error: DataFusionError| CandlesError::reading(path, &error);
     let session = new_session().map_err(failed)?;
-    let table = table::open(&session.state(), path, filter.from).await?;
+    let table = table::open(
+        &session.state(),
+        path,
+        Span {
+            from: filter.from,
+            until: None,
+        },
+    )
+    .await?;
     let mut rows = session.read_table(Arc::new(table)).map_err(failed)?;
     let schema = Arc::clone(rows.schema().inner());
     for condition in conditions(filter, &schema, path)? {
@@ -120,31 +129,13 @@ fn conditions(filter: &Filter, schema: &Schema, path: &Path) -> Result<Vec<Expr>
     Ok(conditions)
 }
 
-fn column_type<'a>(
-    schema: &'a Schema,
-    column: &str,
-    path: &Path,
-) -> Result<&'a DataType, CandlesError> {
-    match schema.field_with_name(column) {
-        Ok(field) => Ok(field.data_type()),
-        Err(_) => {
-            let columns: Vec<_> = schema
-                .fields()
-                .iter()
-                .map(|field| field.name().as_str())
-                .collect();
-            Err(CandlesError::Filter(format!(
-                "{} has no column {column} to filter by; its columns are {}",
-                path.display(),
-                columns.join(", ")
-            )))
-        }
-    }
-}
-
 /// The bound in the column's own unit, so that files can be left out by their statistics. Rounded up,
 /// which keeps both `>=` and `<` what they were.
-fn time_literal(column: &DataType, nanos: i64, path: &Path) -> Result<ScalarValue, CandlesError> {
+pub(super) fn time_literal(
+    column: &DataType,
+    nanos: i64,
+    path: &Path,
+) -> Result<ScalarValue, CandlesError> {
     let DataType::Timestamp(unit, zone) = column else {
         return Err(CandlesError::Filter(format!(
             "{}: the column {WINDOW_START} is {column}, not a timestamp; it cannot be filtered by time",

@@ -23,20 +23,37 @@ use super::CandlesError;
 const EXTENSION: &str = ".parquet";
 const DATE_PREFIX: &str = "date=";
 
-/// The files below `path`, a folder or one file, that can hold windows which start at `from`
-/// (nanoseconds since 1970 UTC) or later.
+/// Which `date=` folders of a table are looked into; the default is all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    /// Windows that start before this are not wanted, nanoseconds since 1970 UTC.
+    pub(super) from: Option<i64>,
+    /// Windows that end after this are not wanted, nanoseconds since 1970 UTC.
+    pub(super) until: Option<i64>,
+}
+
+impl Span {
+    /// Whether the folder of a day can hold what is wanted.
+    pub(super) fn has(self, day: NaiveDate) -> bool {
+        let day_of = |nanos| DateTime::from_timestamp_nanos(nanos).date_naive();
+        self.from.is_none_or(|from| day >= day_of(from))
+            && self.until.is_none_or(|until| day <= day_of(until))
+    }
+}
+
+/// The files below `path`, a folder or one file, that can hold windows of `span`.
 ///
 /// The columns are those of these files, merged. The date of the folders' names is none of them:
 /// it follows from the rows.
 ///
 /// Of the folders only `date=YYYY-MM-DD` is understood: its windows end on that day (UTC, their last
-/// nanosecond counts), so a folder before the day of `from` holds none that starts at `from` or
-/// later. Deliberately: no folder is left out for being too late, because how long a window lasts
-/// is not known; the files' statistics on `window_start` do that.
+/// nanosecond counts), so a folder before the day of `span.from` holds none that starts then or
+/// later, and one after the day of `span.until` none that ends by then. Who does not know how long a window
+/// lasts gives no `until`; the files' statistics on `window_start` do the rest.
 pub(super) async fn open(
     state: &dyn Session,
     path: &Path,
-    from: Option<i64>,
+    span: Span,
 ) -> Result<ListingTable, CandlesError> {
     let root = path.canonicalize().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => no_files(path, "it does not exist"),
@@ -46,8 +63,8 @@ pub(super) async fn open(
     let failed = |error: DataFusionError| CandlesError::reading(path, &error);
 
     let whole = vec![file_url(&root).map_err(failed)?];
-    let mut urls = match from {
-        Some(from) if root.is_dir() => entries_from(&root, from)
+    let mut urls = match span != Span::default() {
+        true if root.is_dir() => entries_of(&root, span)
             .map_err(|error| unreadable(path, &error))?
             .iter()
             .map(|entry| file_url(entry))
@@ -63,7 +80,7 @@ pub(super) async fn open(
         .await
         .map_err(failed)?;
     if files.is_empty() {
-        // Nothing is late enough: the newest file gives the columns of the empty answer.
+        // Nothing lies in the span: the newest file gives the columns of the empty answer.
         let all = list(state, &store, &whole, extension)
             .await
             .map_err(failed)?;
@@ -95,15 +112,44 @@ fn unreadable(path: &Path, error: &io::Error) -> CandlesError {
     CandlesError::Unreadable(format!("{} cannot be read: {error}", path.display()))
 }
 
-/// The table's entries of its folder, but for the `date=` folders of the days before `from`.
-fn entries_from(root: &Path, from: i64) -> io::Result<Vec<PathBuf>> {
-    let first_day = DateTime::from_timestamp_nanos(from).date_naive();
+/// A table of these files of `path`, one at least, under the columns of all of them.
+pub(super) async fn of_files(
+    state: &dyn Session,
+    path: &Path,
+    files: &[PathBuf],
+) -> Result<ListingTable, CandlesError> {
+    let failed = |error: DataFusionError| CandlesError::reading(path, &error);
+    let urls = files.iter().map(|file| file_url(file));
+    let urls = urls.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let store = state.runtime_env().object_store(&urls[0]).map_err(failed)?;
+    let listed = list(state, &store, &urls, EXTENSION).await;
+    let schema = merged_schema(state, &store, &listed.map_err(failed)?, path).await?;
+    let options =
+        ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(EXTENSION);
+    let config = ListingTableConfig::new_with_multi_paths(urls)
+        .with_listing_options(options)
+        .with_schema(schema);
+    ListingTable::try_new(config).map_err(failed)
+}
+
+/// The days of a table's `date=` folders, in order; none if `root` has no such folders.
+pub(super) fn days(root: &Path) -> io::Result<Vec<NaiveDate>> {
+    let mut days = Vec::new();
+    for entry in std::fs::read_dir(root)? {
+        days.extend(day_of_folder(&entry?.file_name()));
+    }
+    days.sort();
+    Ok(days)
+}
+
+/// The table's entries of its folder, but for the `date=` folders of other days.
+fn entries_of(root: &Path, span: Span) -> io::Result<Vec<PathBuf>> {
     let mut kept = Vec::new();
     for entry in std::fs::read_dir(root)? {
         let entry = entry?;
         let name = entry.file_name();
         let is_kept = match day_of_folder(&name) {
-            Some(day) => day >= first_day,
+            Some(day) => span.has(day),
             None => is_partition_folder(&name) || is_parquet(&name),
         };
         if is_kept {
@@ -114,17 +160,17 @@ fn entries_from(root: &Path, from: i64) -> io::Result<Vec<PathBuf>> {
     Ok(kept)
 }
 
-fn day_of_folder(name: &OsStr) -> Option<NaiveDate> {
+pub(super) fn day_of_folder(name: &OsStr) -> Option<NaiveDate> {
     let day = name.to_str()?.strip_prefix(DATE_PREFIX)?;
     NaiveDate::parse_from_str(day, "%Y-%m-%d").ok()
 }
 
 /// Folders with another name are not part of a table, as Hive and DataFusion have it.
-fn is_partition_folder(name: &OsStr) -> bool {
+pub(super) fn is_partition_folder(name: &OsStr) -> bool {
     name.to_string_lossy().contains('=')
 }
 
-fn is_parquet(name: &OsStr) -> bool {
+pub(super) fn is_parquet(name: &OsStr) -> bool {
     name.to_string_lossy().ends_with(EXTENSION)
 }
 

@@ -30,7 +30,7 @@ pub enum StockpulseCommand {
     /// Nothing else has to be installed or running. It prints where things are, then a status line,
     /// until Ctrl-C.
     Demo(DemoArgs),
-    /// Show candles: Parquet to JSON, NDJSON, CSV or a table
+    /// Show candles: Parquet to JSON, NDJSON, CSV, Arrow or a table
     ///
     /// Rows are ordered by symbol and window_start; times are UTC. Only the files that can hold
     /// what is asked for are read.
@@ -58,6 +58,8 @@ pub enum ReadFormat {
     Ndjson,
     /// With a header line
     Csv,
+    /// Arrow's IPC stream
+    Arrow,
     /// For reading by eye; 1000 rows unless --limit says otherwise
     Table,
 }

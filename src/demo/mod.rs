@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::api;
 use crate::broker::{BrokerError, EmbeddedBroker};
-use crate::config::api::ApiOptions;
+use crate::config::api::{ApiOptions, JobUrl};
 use crate::config::demo::{DemoArgs, DemoFeed};
 use crate::config::ingest::{IngestOptions, Trigger};
 use crate::config::kafka::KafkaProperties;
@@ -61,6 +61,9 @@ fn demo(args: &DemoArgs) -> Result<(), Failure> {
         .map_err(|error| failed(format!("cannot start: {error}")))?;
     let api_options = |broker: &str, symbols: &[String]| ApiOptions {
         port: args.api_port,
+        candles: table_of(&args.data_dir),
+        // What listens on the default port is another job.
+        job_url: JobUrl::None,
         kafka_broker: broker.to_string(),
         monitored_symbols: symbols.to_vec(),
         ..ApiOptions::default()
@@ -202,7 +205,12 @@ fn start_anew(dir: &Path) -> Result<PathBuf, Failure> {
         "A demo made this folder; the next one empties it.\n",
     )
     .map_err(|error| failed("write to", error))?;
-    Ok(dir.join("ohlc"))
+    Ok(table_of(dir))
+}
+
+/// The candles' place in the demo's folder.
+fn table_of(dir: &Path) -> PathBuf {
+    dir.join("ohlc")
 }
 
 fn feed_configs(args: &DemoArgs) -> Result<Vec<FeedConfig>, Failure> {

@@ -34,8 +34,8 @@ impl Screen {
             broker: broker.to_string(),
             table: table.display().to_string(),
             api: api.map_or_else(
-                || "unknown".to_string(),
-                |at| format!("http://{at}/api/v1/status"),
+                || "http://unknown/".to_string(),
+                |at| format!("http://{at}/"),
             ),
             terminal: std::io::stdout().is_terminal(),
             shown: None,
@@ -50,7 +50,8 @@ impl Screen {
         say!("StockPulse demo: feed, Kafka, SQL, Parquet and API in this process.");
         say!("  Kafka     {broker}  topic raw_ticks");
         say!("  candles   {table}/  (Parquet)");
-        say!("  API       {api}");
+        say!("  chart     {api}");
+        say!("  API       {api}api/v1/status");
         say!("  read      stockpulse read {table} --format table --limit 10");
         say!(
             "  query     datafusion-cli -c \"SET datafusion.runtime.list_files_cache_limit = '0'; CREATE EXTERNAL TABLE ohlc STORED AS PARQUET LOCATION '{table}/'; SELECT * FROM ohlc ORDER BY window_start DESC LIMIT 10;\""

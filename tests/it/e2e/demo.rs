@@ -67,6 +67,11 @@ fn the_demo_shows_where_things_are_writes_candles_and_ends_in_time() {
         status.starts_with("HTTP/1.1 200") && status.contains(broker),
         "{status}"
     );
+    let page = get(after(&said, "chart"));
+    assert!(
+        page.starts_with("HTTP/1.1 200") && page.contains("<title>StockPulse</title>"),
+        "{page}"
+    );
     assert!(said.contains("datafusion-cli -c"), "{said}");
     let ended = run.end();
     assert_eq!(ended.code, Some(0), "{}", ended.said);

@@ -16,7 +16,7 @@ use crate::api;
 use crate::broker::{BrokerError, EmbeddedBroker};
 use crate::config::api::{ApiOptions, JobUrl};
 use crate::config::demo::{DemoArgs, DemoFeed};
-use crate::config::ingest::{IngestOptions, Trigger};
+use crate::config::ingest::{DEFAULT_UI_HOST, DEFAULT_UI_PORT, IngestOptions, Trigger, UiOptions};
 use crate::config::kafka::KafkaProperties;
 use crate::config::producer::{DeliveryConfig, FeedConfig, ProducerArgs};
 use crate::feed::{self, Timing};
@@ -27,7 +27,8 @@ use crate::model::Exit;
 use crate::producer;
 use crate::producer::backoff::Backoff;
 use crate::query::sql::SqlFile;
-use crate::submit::launch;
+use crate::submit::page::JobPage;
+use crate::submit::{self, launch};
 use screen::Screen;
 
 /// The job when there is no `sql/ohlc.sql` in the working directory.
@@ -59,17 +60,16 @@ fn demo(args: &DemoArgs) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| failed(format!("cannot start: {error}")))?;
-    let api_options = |broker: &str, symbols: &[String]| ApiOptions {
+    let api_options = |broker: &str, symbols: &[String], job_url| ApiOptions {
         port: args.api_port,
         candles: table_of(&args.data_dir),
-        // What listens on the default port is another job.
-        job_url: JobUrl::None,
+        job_url,
         kafka_broker: broker.to_string(),
         monitored_symbols: symbols.to_vec(),
         ..ApiOptions::default()
     };
     let listener = runtime
-        .block_on(api::bind(&api_options("", &[]), "--api-port"))
+        .block_on(api::bind(&api_options("", &[], JobUrl::None), "--api-port"))
         .map_err(|error| failed(error.to_string()))?;
     let broker = EmbeddedBroker::start(TOPIC, PARTITIONS, args.kafka_port).map_err(|error| {
         failed(match error {
@@ -80,13 +80,24 @@ fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let table = start_anew(&args.data_dir)?;
     let feeds = feed_configs(args)?;
     let sql = sql(args, &broker.address(), &table)?;
-    let screen = Screen::new(&broker.address(), &table, listener.local_addr().ok());
+    let job = job_options(args);
+    let metrics = IngestMetrics::default();
+    let page = submit::page::open(&job, &sql, &metrics);
+    let screen = Screen::new(
+        &broker.address(),
+        &table,
+        listener.local_addr().ok(),
+        page.as_ref().map(JobPage::url),
+    );
     screen.welcome();
 
     let stop = Arc::new(AtomicBool::new(false));
     let (stop_producer, producer_stopping) = watch::channel(false);
     let (stop_api, mut api_stopping) = watch::channel(false);
-    let options = api_options(&broker.address(), &symbols(&feeds));
+    let job_url = page
+        .as_ref()
+        .map_or(JobUrl::None, |page| JobUrl::At(page.url()));
+    let options = api_options(&broker.address(), &symbols(&feeds), job_url);
     let api = runtime.spawn(api::serve(
         options,
         listener,
@@ -114,7 +125,8 @@ fn demo(args: &DemoArgs) -> Result<(), Failure> {
     });
     runtime.spawn(stop_later(args.run_for, stop_producer, Arc::clone(&stop)));
 
-    let ended = ingest(&sql, &stop, screen);
+    let ended = ingest(&job, &sql, &stop, &metrics, page.as_ref(), screen);
+    drop(page);
     // The job ends first or last: what the producer still sends is not waited for.
     stop.store(true, Ordering::Relaxed);
     stop_api.send_replace(true);
@@ -131,18 +143,43 @@ fn demo(args: &DemoArgs) -> Result<(), Failure> {
     }
 }
 
-fn ingest(sql: &SqlFile, stop: &Arc<AtomicBool>, mut screen: Screen) -> Result<(), Failure> {
+fn job_options(args: &DemoArgs) -> IngestOptions {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let options = IngestOptions::plain("ohlc", threads, Trigger::AtOnce);
-    let metrics = IngestMetrics::default();
-    let mut show = |report: &ProgressReport| screen.show(report);
+    IngestOptions {
+        ui: Some(UiOptions {
+            host: DEFAULT_UI_HOST.to_owned(),
+            // Who wants any port for one wants it for both.
+            port: match args.api_port {
+                0 => 0,
+                _ => DEFAULT_UI_PORT,
+            },
+            token: None,
+        }),
+        ..IngestOptions::plain("ohlc", threads, Trigger::AtOnce)
+    }
+}
+
+fn ingest(
+    options: &IngestOptions,
+    sql: &SqlFile,
+    stop: &Arc<AtomicBool>,
+    metrics: &IngestMetrics,
+    page: Option<&JobPage>,
+    mut screen: Screen,
+) -> Result<(), Failure> {
+    let mut show = |report: &ProgressReport| {
+        if let Some(page) = page {
+            page.update(report);
+        }
+        screen.show(report);
+    };
     let ended = launch::launch(
-        &options,
+        options,
         sql,
         stop,
-        &metrics,
+        metrics,
         Console::stdout(),
-        None,
+        page.map(|page| &page.board),
         &mut show,
     );
     let summary: Option<Summary> = ended.map_err(|error| (error.exit(), error.to_string()))?;

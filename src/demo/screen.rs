@@ -23,13 +23,14 @@ pub struct Screen {
     broker: String,
     table: String,
     api: String,
+    job: Option<String>,
     terminal: bool,
     shown: Option<Instant>,
 }
 
 impl Screen {
-    /// A screen that says where broker, candles and API are.
-    pub fn new(broker: &str, table: &Path, api: Option<SocketAddr>) -> Screen {
+    /// A screen that says where broker, candles, API and the job's page are.
+    pub fn new(broker: &str, table: &Path, api: Option<SocketAddr>, job: Option<String>) -> Screen {
         Screen {
             broker: broker.to_string(),
             table: table.display().to_string(),
@@ -37,6 +38,7 @@ impl Screen {
                 || "http://unknown/".to_string(),
                 |at| format!("http://{at}/"),
             ),
+            job,
             terminal: std::io::stdout().is_terminal(),
             shown: None,
         }
@@ -45,12 +47,19 @@ impl Screen {
     /// Says where things are.
     pub fn welcome(&self) {
         let Screen {
-            broker, table, api, ..
+            broker,
+            table,
+            api,
+            job,
+            ..
         } = self;
         say!("StockPulse demo: feed, Kafka, SQL, Parquet and API in this process.");
         say!("  Kafka     {broker}  topic raw_ticks");
         say!("  candles   {table}/  (Parquet)");
         say!("  chart     {api}");
+        if let Some(job) = job {
+            say!("  job       {job}/");
+        }
         say!("  API       {api}api/v1/status");
         say!("  read      stockpulse read {table} --format table --limit 10");
         say!(

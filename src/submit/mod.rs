@@ -6,7 +6,7 @@ mod begin;
 mod explain;
 pub mod launch;
 mod letters;
-mod page;
+pub mod page;
 pub mod progress;
 
 use std::io::IsTerminal;
@@ -119,7 +119,7 @@ fn start(options: IngestOptions, sql: SqlFile) -> ExitCode {
     let metrics = IngestMetrics::default();
     let console = progress.console();
     let page = page::open(&options, &sql, &metrics);
-    let board = page.as_ref().map(|(board, _)| board);
+    let board = page.as_ref().map(|page| &page.board);
     let ended = launch::launch(
         &options,
         &sql,
@@ -128,8 +128,8 @@ fn start(options: IngestOptions, sql: SqlFile) -> ExitCode {
         console,
         board,
         &mut |report| {
-            if let Some(board) = board {
-                board.update(report, chrono::Utc::now().timestamp_millis());
+            if let Some(page) = &page {
+                page.update(report);
             }
             progress.update(report);
         },

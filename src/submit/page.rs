@@ -5,16 +5,32 @@ use tracing::{info, warn};
 
 use super::explain::explained;
 use crate::config::ingest::IngestOptions;
+use crate::job::ProgressReport;
 use crate::metrics::ingest::IngestMetrics;
 use crate::page::{About, Board, Page};
 use crate::query::sql::{SqlFile, Statement};
 
-/// What the page shows, and the page, if there is to be one. A job runs also where it cannot have one.
-pub fn open(
-    options: &IngestOptions,
-    sql: &SqlFile,
-    metrics: &IngestMetrics,
-) -> Option<(Board, Page)> {
+/// A job's page, and what it shows.
+pub struct JobPage {
+    /// What it shows.
+    pub board: Board,
+    page: Page,
+}
+
+impl JobPage {
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.page.address())
+    }
+
+    /// An epoch is over.
+    pub fn update(&self, report: &ProgressReport) {
+        self.board.update(report, Utc::now().timestamp_millis());
+    }
+}
+
+/// The page, if there is to be one. A job runs also where it cannot have one.
+pub fn open(options: &IngestOptions, sql: &SqlFile, metrics: &IngestMetrics) -> Option<JobPage> {
     let ui = options.ui.as_ref()?;
     let started_ms = Utc::now().timestamp_millis();
     let tables = sql
@@ -45,7 +61,7 @@ pub fn open(
                     "the job's page is open to whoever reaches {address}: set STOCKPULSE_JOB_TOKEN"
                 );
             }
-            Some((board, page))
+            Some(JobPage { board, page })
         }
         Err(error) => {
             warn!(

@@ -188,7 +188,7 @@ impl Bench<'_> {
         let closings = generator.closings();
         let (mut ms, mut unseen) = (Vec::new(), 0);
         let closed = closings.passed().iter();
-        for (end, &closed) in closed.filter(|(_, at)| (since..until).contains(at)) {
+        for (end, &closed) in closed.filter(|&(_, &at)| since <= at && at < until) {
             match watch.windows().get(end) {
                 // The job may have it before the broker's answer is here.
                 Some(&readable) => {

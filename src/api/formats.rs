@@ -79,7 +79,7 @@ fn of_range(range: &str) -> Option<ReadFormat> {
     };
     let form = FORMS
         .iter()
-        .find(|form| form.2.iter().any(|media| is_in(&media)));
+        .find(|form| form.2.iter().any(|media| is_in(media)));
     form.map(|form| form.0)
 }
 

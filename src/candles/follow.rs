@@ -132,10 +132,7 @@ impl Follower {
         let days = self.store.days()?;
         let span = Span {
             from: days
-                .iter()
-                .rev()
-                .take(DAYS)
-                .last()
+                .get(days.len().saturating_sub(DAYS))
                 .map(|day| midnight(*day)),
             until: None,
         };

@@ -77,9 +77,7 @@ fn of_range(range: &str) -> Option<ReadFormat> {
         Some(kind) => media.starts_with(kind),
         None => **media == *range,
     };
-    let form = FORMS
-        .iter()
-        .find(|form| form.2.iter().any(|media| is_in(&media)));
+    let form = FORMS.iter().find(|form| form.2.iter().any(&is_in));
     form.map(|form| form.0)
 }
 

@@ -76,7 +76,7 @@ impl Follower {
 
     async fn look_now(&mut self) -> Result<News, CandlesError> {
         let folder = self.store.folder_id();
-        let path = self.store.path().to_path_buf();
+        let path = self.store.root();
         let listed = tokio::task::spawn_blocking(move || files::list(&path, DAYS)).await;
         let now = listed
             .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
@@ -132,10 +132,7 @@ impl Follower {
         let days = self.store.days()?;
         let span = Span {
             from: days
-                .iter()
-                .rev()
-                .take(DAYS)
-                .last()
+                .get(days.len().saturating_sub(DAYS))
                 .map(|day| midnight(*day)),
             until: None,
         };

@@ -56,7 +56,7 @@ impl Store {
         let shape = self.shape().await?;
         let width = self.width(series, shape)?;
         let scan = match series.from {
-            Some(from) => self.from_on(series, from, shape, width).await?,
+            Some(from) => self.since(series, from, shape, width).await?,
             None => self.newest(series, shape, width).await?,
         };
         match series.fill {
@@ -87,7 +87,7 @@ impl Store {
         Ok(asked)
     }
 
-    async fn from_on(
+    async fn since(
         &self,
         series: &Series,
         from: i64,

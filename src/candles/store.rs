@@ -79,6 +79,12 @@ impl Store {
         &self.path
     }
 
+    /// The folder from the root of the file system on, as files are named to DataFusion.
+    pub(super) fn root(&self) -> PathBuf {
+        // One that is not there has no files to be named.
+        (self.path.canonicalize()).unwrap_or_else(|_| self.path.clone())
+    }
+
     /// How long the table's windows last, judged by its newest rows.
     ///
     /// # Errors
@@ -192,7 +198,7 @@ impl Store {
 
     /// The files of a span by their folder.
     async fn listing(&self, span: Span) -> Result<Listing, CandlesError> {
-        let path = self.path.clone();
+        let path = self.root();
         let listed = tokio::task::spawn_blocking(move || match path.is_dir() {
             true => files::list_span(&path, span),
             false => Ok(Listing::new()),

@@ -54,7 +54,7 @@ impl Store {
                 folders: BTreeMap::new(),
             };
         }
-        let path = self.path().to_path_buf();
+        let path = self.root();
         let listed = tokio::task::spawn_blocking(move || files::list(&path, usize::MAX)).await;
         let listing = listed
             .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))

@@ -281,3 +281,27 @@ fn a_wrong_command_line_is_usage() {
         assert_eq!(binary.0.wait().unwrap().code(), Some(2));
     }
 }
+
+#[test]
+fn a_folder_that_is_named_from_the_working_directory_is_read() {
+    let table = table::Table::new();
+    let place = table.path();
+    for at in 0..20 {
+        let start = format!("2026-08-01T00:{at:02}:00Z");
+        table.publish(
+            &format!("date=2026-08-01/{at}.parquet"),
+            &[("A", &start, [1.0; 4])],
+        );
+    }
+    let beside = place.with_file_name("beside");
+    std::fs::create_dir(&beside).unwrap();
+    for (working_directory, path) in [(place.parent().unwrap(), "ohlc"), (&*beside, "../ohlc")] {
+        let environment = [("CANDLES_PATH", path), ("API_PORT", "0")];
+        let mut binary = Binary::start(working_directory, &[], &environment);
+        let (address, _log) = binary.address();
+        let (_, symbols) = get(address, "/api/v1/symbols");
+        assert_eq!(symbols[0]["candles"], 20, "{path}: {symbols}");
+        let (_, candles) = get(address, "/api/v1/candles?symbol=A");
+        assert_eq!(candles.as_array().unwrap().len(), 20, "{path}: {candles}");
+    }
+}

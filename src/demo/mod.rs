@@ -27,8 +27,9 @@ use crate::model::Exit;
 use crate::producer;
 use crate::producer::backoff::Backoff;
 use crate::query::sql::SqlFile;
+use crate::submit;
+use crate::submit::launch::{self, LaunchError, Prepared};
 use crate::submit::page::JobPage;
-use crate::submit::{self, launch};
 use screen::Screen;
 
 /// The job when there is no `sql/ohlc.sql` in the working directory.
@@ -82,6 +83,7 @@ fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let sql = sql(args, &broker.address(), &table)?;
     let job = job_options(args);
     let metrics = IngestMetrics::default();
+    let prepared = launch::prepare(&job, &sql).map_err(unlaunched)?;
     let page = submit::page::open(&job, &sql, &metrics);
     let screen = Screen::new(
         &broker.address(),
@@ -125,7 +127,7 @@ fn demo(args: &DemoArgs) -> Result<(), Failure> {
     });
     runtime.spawn(stop_later(args.run_for, stop_producer, Arc::clone(&stop)));
 
-    let ended = ingest(&job, &sql, &stop, &metrics, page.as_ref(), screen);
+    let ended = ingest(prepared, &job, &stop, &metrics, page.as_ref(), screen);
     drop(page);
     // The job ends first or last: what the producer still sends is not waited for.
     stop.store(true, Ordering::Relaxed);
@@ -160,8 +162,8 @@ fn job_options(args: &DemoArgs) -> IngestOptions {
 }
 
 fn ingest(
+    prepared: Prepared,
     options: &IngestOptions,
-    sql: &SqlFile,
     stop: &Arc<AtomicBool>,
     metrics: &IngestMetrics,
     page: Option<&JobPage>,
@@ -174,17 +176,21 @@ fn ingest(
         screen.show(report);
     };
     let ended = launch::launch(
+        prepared,
         options,
-        sql,
         stop,
         metrics,
         Console::stdout(),
         page.map(|page| &page.board),
         &mut show,
     );
-    let summary: Option<Summary> = ended.map_err(|error| (error.exit(), error.to_string()))?;
+    let summary: Option<Summary> = ended.map_err(unlaunched)?;
     screen.goodbye(summary.as_ref());
     Ok(())
+}
+
+fn unlaunched(error: LaunchError) -> Failure {
+    (error.exit(), error.to_string())
 }
 
 /// Ctrl-C, SIGTERM or the end of `--for`: the producer first, so that the job's last commit has all.

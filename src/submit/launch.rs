@@ -66,6 +66,8 @@ pub struct Prepared {
     pub checkpoint_dir: Option<PathBuf>,
     /// Where dead letters go; `None`: they are counted only.
     pub dead_letters: Option<DeadLetters>,
+    sql: SqlFile,
+    since: Instant,
 }
 
 /// Plans `sql` and checks `options` against it.
@@ -73,6 +75,7 @@ pub struct Prepared {
 /// # Errors
 /// What is wrong with either.
 pub fn prepare(options: &IngestOptions, sql: &SqlFile) -> Result<Prepared, LaunchError> {
+    let since = Instant::now();
     let plan = JobPlan::new(sql).map_err(LaunchError::Sql)?;
     let source = &plan.source.options;
     let group = source.group_id.clone();
@@ -85,21 +88,22 @@ pub fn prepare(options: &IngestOptions, sql: &SqlFile) -> Result<Prepared, Launc
         start: start_at(options, &source.topic, source.source_offset)?,
         checkpoint_dir,
         plan,
+        sql: sql.clone(),
+        since,
     })
 }
 
-/// Plans `sql` and runs it, after a rebuild if there is to be one, until it is done, `stop` is set, or it cannot go on. `None`: it was
+/// Runs what is prepared, after a rebuild if there is to be one, until it is done, `stop` is set, or it cannot go on. `None`: it was
 /// stopped before Kafka's topic was there.
 pub fn launch(
+    prepared: Prepared,
     options: &IngestOptions,
-    sql: &SqlFile,
     stop: &Arc<AtomicBool>,
     metrics: &IngestMetrics,
     console: Console,
     board: Option<&Board>,
     on_progress: &mut dyn FnMut(&ProgressReport),
 ) -> Result<Option<Summary>, LaunchError> {
-    let launched = Instant::now();
     let Prepared {
         plan,
         kafka,
@@ -107,7 +111,9 @@ pub fn launch(
         start,
         checkpoint_dir,
         dead_letters,
-    } = prepare(options, sql)?;
+        sql,
+        since,
+    } = prepared;
     // Before Kafka, so that a folder that cannot be written is not found out about only later.
     let name = options.name.clone();
     let stopping = || stop.load(Ordering::Relaxed);
@@ -130,7 +136,7 @@ pub fn launch(
             Box::new(move || ends(&*asked)),
         );
     }
-    let topic = Announced::new(topic, launched);
+    let topic = Announced::new(topic, since);
     let spec = |plan| JobSpec {
         name: name.clone(),
         plan,
@@ -164,7 +170,7 @@ pub fn launch(
     if options.trigger == Trigger::AvailableNow || stopping() {
         return Ok(Some(rebuilt));
     }
-    let plan = JobPlan::new(sql).map_err(LaunchError::Sql)?;
+    let plan = JobPlan::new(&sql).map_err(LaunchError::Sql)?;
     Ok(Some(job::run(spec(plan), &topic, on_progress)?))
 }
 

@@ -107,6 +107,10 @@ fn read_sql(options: &IngestOptions) -> Result<SqlFile, String> {
 /// Runs the job until it is done, or a signal stops it after a last commit; a second signal ends the
 /// process at once.
 fn start(options: IngestOptions, sql: SqlFile) -> ExitCode {
+    let prepared = match launch::prepare(&options, &sql) {
+        Ok(prepared) => prepared,
+        Err(error) => return refuse(error.exit(), &error.to_string()),
+    };
     let stop = Arc::new(AtomicBool::new(false));
     if let Err(error) = stop_on_signals(&stop) {
         return refuse(Exit::Failed, &format!("cannot listen for signals: {error}"));
@@ -121,8 +125,8 @@ fn start(options: IngestOptions, sql: SqlFile) -> ExitCode {
     let page = page::open(&options, &sql, &metrics);
     let board = page.as_ref().map(|page| &page.board);
     let ended = launch::launch(
+        prepared,
         &options,
-        &sql,
         &stop,
         &metrics,
         console,

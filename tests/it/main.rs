@@ -23,3 +23,4 @@ mod submit;
 mod support;
 mod testing;
 mod tidy;
+mod troubleshooting;

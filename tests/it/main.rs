@@ -9,6 +9,7 @@ mod crash;
 mod decode;
 mod e2e;
 mod explain;
+mod from_spark;
 mod fuzz;
 mod job;
 mod kill;

@@ -119,11 +119,12 @@ pub fn man_pages(program: Program) -> io::Result<Vec<(String, Vec<u8>)>> {
 /// Deliberately without a date: the same program gives the same page.
 fn man_page(command: &Command) -> io::Result<(String, Vec<u8>)> {
     let version = env!("CARGO_PKG_VERSION");
-    let page = Man::new(command.clone())
-        .source(format!("StockPulse {version}"))
-        .manual("StockPulse");
-    let mut text = Vec::new();
-    page.render_title(&mut text)?;
+    let page = Man::new(command.clone());
+    let file = page.get_filename();
+    let name = file.trim_end_matches(".1");
+    // Written here, since clap_mangen leaves an empty date out, so that the rest would be taken for it.
+    let title = format!(".TH \"{name}\" 1 \"\" \"StockPulse {version}\" \"StockPulse\"\n");
+    let mut text = title.into_bytes();
     page.render_name_section(&mut text)?;
     page.render_synopsis_section(&mut text)?;
     page.render_description_section(&mut text)?;
@@ -134,7 +135,7 @@ fn man_page(command: &Command) -> io::Result<(String, Vec<u8>)> {
     if let Some(more) = command.get_after_help() {
         text.extend(as_it_stands("MORE", &more.to_string()).into_bytes());
     }
-    Ok((page.get_filename(), text))
+    Ok((file, text))
 }
 
 /// A section whose lines are not filled: it may be a table.

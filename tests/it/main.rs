@@ -13,6 +13,7 @@ mod from_spark;
 mod fuzz;
 mod job;
 mod kill;
+mod manual;
 mod page;
 mod producer;
 mod read;

@@ -107,7 +107,7 @@ fn every_message_of_the_page_is_one_that_a_program_says() {
     let unknown: Vec<String> = (quoted.into_iter())
         .filter(|(_, line)| {
             !all.iter()
-                .any(|said| said.contains(line.trim_end_matches(VALUE)))
+                .any(|said| said.contains(line.trim_matches(VALUE)))
         })
         .map(|(number, line)| format!("docs/TROUBLESHOOTING.md:{number}: no program says: {line}"))
         .collect();

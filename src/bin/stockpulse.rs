@@ -1,9 +1,9 @@
-//! `stockpulse`: the demo, the reader of candles, the tests of SQL, the benchmark.
+//! `stockpulse`: the demo, the reader of candles, the tests of SQL, the benchmark; completions and man pages.
 
 use std::process::ExitCode;
 
 use stockpulse::config::stockpulse::{StockpulseArgs, StockpulseCommand};
-use stockpulse::config::{command_line, env, log};
+use stockpulse::config::{command_line, env, log, manual};
 use stockpulse::model::Exit;
 
 fn main() -> ExitCode {
@@ -24,5 +24,7 @@ fn main() -> ExitCode {
         StockpulseCommand::Read(read) => stockpulse::candles::read(&read),
         StockpulseCommand::Test(test) => stockpulse::testing::run(&test),
         StockpulseCommand::Bench(bench) => stockpulse::bench::run(&bench),
+        StockpulseCommand::Completions(args) => manual::print_completions(&args),
+        StockpulseCommand::Man(args) => manual::write_man_pages(&args),
     }
 }

@@ -2,7 +2,8 @@
 //! beats `.env`, which beats the default.
 //!
 //! One file a binary; [`command_line`] reads a command line, [`mod@env`] loads `.env`, [`kafka`] keeps librdkafka
-//! properties, [`log`] sets logging up, [`secret`] keeps what must not be shown, [`instant`] reads times.
+//! properties, [`log`] sets logging up, [`secret`] keeps what must not be shown, [`instant`] reads times;
+//! [`manual`] makes shell completions and man pages of the command lines.
 
 pub mod api;
 pub mod bench;
@@ -13,6 +14,7 @@ pub mod ingest;
 pub mod instant;
 pub mod kafka;
 pub mod log;
+pub mod manual;
 pub mod producer;
 pub mod secret;
 pub mod stockpulse;

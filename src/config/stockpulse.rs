@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::bench::BenchArgs;
 use super::demo::DemoArgs;
 use super::instant::parse_instant;
+use super::manual::{CompletionsArgs, ManArgs};
 use super::testing::TestArgs;
 
 /// Live market ticks to exact candles, with SQL.
@@ -47,6 +48,15 @@ pub enum StockpulseCommand {
     /// Needs a running Kafka (but for compaction) and room on its disk: 10 M ticks are about 860 MB before
     /// compression.
     Bench(Box<BenchArgs>),
+    /// Print a shell's completions of a program's options: bash, zsh, fish and others
+    ///
+    /// For this session: source <(stockpulse completions bash stockpulse-ingest). For all of bash's:
+    /// stockpulse completions bash stockpulse-ingest > ~/.local/share/bash-completion/completions/stockpulse-ingest
+    Completions(CompletionsArgs),
+    /// Write the man pages of all four programs into a folder
+    ///
+    /// stockpulse man ~/.local/share/man/man1 puts them where man looks.
+    Man(ManArgs),
 }
 
 /// Forms that `stockpulse read` writes.

@@ -191,10 +191,20 @@ fn texts_name_no_machine_and_no_registry() {
         concat!("deb.debian", ".org"),
     ];
     let extensions = [
-        "", "csv", "html", "json", "md", "py", "rs", "sql", "toml", "txt", "xml", "yml",
+        "", "conf", "csv", "env", "html", "json", "md", "py", "rs", "service", "sql", "toml",
+        "txt", "xml", "yml",
     ];
     let mut wrong = Vec::new();
-    let folders = [".ci", "benches", "docs", "examples", "sql", "src", "tests"];
+    let folders = [
+        ".ci",
+        "benches",
+        "docs",
+        "examples",
+        "packaging",
+        "sql",
+        "src",
+        "tests",
+    ];
     let inside = folders
         .into_iter()
         .flat_map(|folder| files(folder, &extensions));

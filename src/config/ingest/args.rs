@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 /// Deliberately no doc comment: its brackets would be links.
-const MASTER_HELP: &str =
-    "local[N]: N worker threads, local[*]: one for each CPU, local: one [default: local[*]]";
+const MASTER_HELP: &str = "local[N]: N worker threads, local[*]: one for each CPU, local: one; arroyo://HOST:PORT: an Arroyo cluster [default: local[*]]";
 
 const AFTER_HELP: &str = "\
 Properties (--conf, or the properties file):
@@ -53,11 +52,23 @@ Exit codes: 0 done, or stopped by a signal after a last commit; 1 anything else;
 pub struct IngestArgs {
     /// The SQL file, such as sql/ohlc.sql
     #[arg(value_name = "SQL_FILE")]
-    pub sql: PathBuf,
+    pub sql: Option<PathBuf>,
 
     /// Where it runs, and on how many threads.
     #[arg(long, value_name = "MASTER", help = MASTER_HELP)]
     pub master: Option<String>,
+
+    /// With a cluster: client stays until the job ends and stops it with Ctrl-C, cluster returns when it runs
+    #[arg(long, value_name = "MODE")]
+    pub deploy_mode: Option<String>,
+
+    /// Say how the job of this id gets on, then end
+    #[arg(long, value_name = "ID")]
+    pub status: Option<String>,
+
+    /// Stop the job of this id, then end
+    #[arg(long, value_name = "ID")]
+    pub kill: Option<String>,
 
     /// The job's name, also of its consumer group; the SQL file's name without .sql if not given
     #[arg(long, value_name = "NAME")]

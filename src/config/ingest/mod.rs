@@ -4,6 +4,7 @@
 //! line, `properties` reads names and values, `values` reads what each value means.
 
 pub mod args;
+mod master;
 mod properties;
 mod values;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use args::IngestArgs;
+pub use master::{Cluster, Master};
 use properties::{Properties, known};
 pub use values::{DeadLetters, StartingOffsets, Trigger};
 
@@ -52,6 +54,26 @@ pub struct UiOptions {
     pub token: Option<Secret>,
 }
 
+/// Whether the process that submits a job to a cluster stays until it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeployMode {
+    /// It stays, shows how the job gets on, and stops it when it is stopped.
+    Client,
+    /// It ends when the job runs.
+    Cluster,
+}
+
+/// What is to be done with a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Run the SQL file.
+    Run,
+    /// Say how the job of this id gets on.
+    Status(String),
+    /// Stop the job of this id.
+    Kill(String),
+}
+
 /// How a job is run. What it computes is in the SQL file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IngestOptions {
@@ -59,6 +81,12 @@ pub struct IngestOptions {
     pub name: String,
     /// Worker threads, 1 and more.
     pub threads: usize,
+    /// Where it runs.
+    pub master: Master,
+    /// Whether this process stays until the job ends; a local one always does.
+    pub deploy_mode: DeployMode,
+    /// What is to be done with it.
+    pub action: Action,
     /// The SQL file.
     pub sql_path: PathBuf,
     /// Where checkpoints are kept; `None`: beside the data.
@@ -111,8 +139,13 @@ impl IngestOptions {
         }
         properties.add_conf(&args.conf)?;
         let warnings = properties.check_names()?;
-        let name = values::job_name(args.name.as_deref(), &properties, &args.sql)?;
-        let threads = values::threads(args.master.as_deref(), &properties, cpus)?;
+        let name = values::job_name(
+            args.name.as_deref(),
+            &properties,
+            args.sql.as_deref().unwrap_or(Path::new("")),
+        )?;
+        let master = master::master(args.master.as_deref(), &properties, environment, cpus)?;
+        let action = action(&args)?;
         let trigger = match (args.available_now, properties.get(known::TRIGGER)) {
             (true, _) => Trigger::AvailableNow,
             (false, Some(property)) => values::trigger(&property)?,
@@ -120,8 +153,11 @@ impl IngestOptions {
         };
         let options = IngestOptions {
             name,
-            threads,
-            sql_path: args.sql,
+            threads: master.threads(),
+            master,
+            deploy_mode: deploy_mode(args.deploy_mode.as_deref(), &properties)?,
+            action,
+            sql_path: args.sql.unwrap_or_default(),
             checkpoint_location: properties.read(known::CHECKPOINT_LOCATION, values::local_path)?,
             trigger,
             starting_offsets: properties.read(known::STARTING_OFFSETS, values::starting_offsets)?,
@@ -155,6 +191,9 @@ impl IngestOptions {
         IngestOptions {
             name: name.to_owned(),
             threads,
+            master: Master::Local { threads },
+            deploy_mode: DeployMode::Client,
+            action: Action::Run,
             sql_path: PathBuf::new(),
             checkpoint_location: None,
             trigger,
@@ -230,7 +269,7 @@ impl IngestOptions {
         format!(
             "sql file                {}\n\
              name                    {}\n\
-             master                  local[{}]\n\
+             master                  {}\n\
              checkpointLocation      {checkpoint}\n\
              trigger                 {:?}\n\
              startingOffsets         {:?}\n\
@@ -245,7 +284,10 @@ impl IngestOptions {
              {KAFKA_PROPERTIES}        {}",
             self.sql_path.display(),
             self.name,
-            self.threads,
+            match &self.master {
+                Master::Local { threads } => format!("local[{threads}]"),
+                Master::Arroyo(cluster) => cluster.master.clone(),
+            },
             self.trigger,
             self.starting_offsets,
             self.max_offsets_per_trigger,
@@ -256,6 +298,34 @@ impl IngestOptions {
             names(&self.kafka_conf),
             names(&self.kafka_environment),
         )
+    }
+}
+
+/// `--status`, `--kill`, or the SQL file.
+fn action(args: &IngestArgs) -> Result<Action, UsageError> {
+    match (&args.sql, &args.status, &args.kill) {
+        (_, Some(id), None) => Ok(Action::Status(id.clone())),
+        (_, None, Some(id)) => Ok(Action::Kill(id.clone())),
+        (_, Some(_), Some(_)) => Err(UsageError(
+            "--status and --kill exclude each other".to_owned(),
+        )),
+        (Some(_), None, None) => Ok(Action::Run),
+        (None, None, None) => Err(UsageError(
+            "the SQL file is missing, such as sql/ohlc.sql".to_owned(),
+        )),
+    }
+}
+
+/// `--deploy-mode`, else `spark.submit.deployMode`, else client.
+fn deploy_mode(flag: Option<&str>, properties: &Properties) -> Result<DeployMode, UsageError> {
+    let property = properties.get(known::DEPLOY_MODE);
+    let mode = flag.or(property.as_ref().map(|property| property.value));
+    match mode {
+        None | Some("client") => Ok(DeployMode::Client),
+        Some("cluster") => Ok(DeployMode::Cluster),
+        Some(mode) => Err(UsageError(format!(
+            "--deploy-mode {mode}: it is client or cluster"
+        ))),
     }
 }
 

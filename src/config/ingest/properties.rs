@@ -9,6 +9,7 @@ use crate::model::nearest;
 /// Names of the properties that have an effect.
 pub(super) mod known {
     pub const MASTER: &str = "spark.master";
+    pub const DEPLOY_MODE: &str = "spark.submit.deployMode";
     pub const APP_NAME: &str = "spark.app.name";
     pub const CHECKPOINT_LOCATION: &str = "spark.sql.streaming.checkpointLocation";
     pub const TRIGGER: &str = "spark.stockpulse.trigger";
@@ -30,8 +31,9 @@ pub(super) mod known {
     /// Begins the name of a librdkafka property.
     pub const KAFKA_PREFIX: &str = crate::config::kafka::CONF_PREFIX;
     /// Names without a free part.
-    pub const FIXED: [&str; 15] = [
+    pub const FIXED: [&str; 16] = [
         MASTER,
+        DEPLOY_MODE,
         APP_NAME,
         CHECKPOINT_LOCATION,
         TRIGGER,

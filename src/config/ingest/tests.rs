@@ -39,6 +39,9 @@ fn defaults() {
         options,
         IngestOptions {
             name: "ohlc".to_owned(),
+            master: Master::Local { threads: CPUS },
+            deploy_mode: DeployMode::Client,
+            action: Action::Run,
             threads: CPUS,
             sql_path: PathBuf::from("sql/ohlc.sql"),
             checkpoint_location: None,
@@ -199,14 +202,7 @@ fn masters() {
         &["--master", "local[0]"],
         None,
         expect![
-            "--master local[0]: it is local[N] for N threads (1 to 1024), local[*] for one on each CPU, or local for one"
-        ],
-    );
-    check_error(
-        &["--master", "arroyo://localhost:5115"],
-        None,
-        expect![
-            "--master arroyo://localhost:5115: submitting to Arroyo is not there yet; create a pipeline with this file in the cluster's own console, or use local[*]"
+            "--master local[0]: it is local[N] for N threads (1 to 1024), local[*] for one on each CPU, local for one, or arroyo://HOST:PORT for an Arroyo cluster"
         ],
     );
     check_error(

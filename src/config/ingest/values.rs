@@ -8,8 +8,6 @@ use super::properties::{Properties, Property, known};
 use super::{LONGEST_NAME, UsageError};
 use crate::model::{Partition, parse_duration};
 
-/// More threads than this are a slip of the finger.
-const MOST_THREADS: usize = 1024;
 /// Letters of a topic's name at the most; Kafka's rule.
 const LONGEST_TOPIC: usize = 249;
 /// Shortest and longest processing time; a shorter one would be all commits.
@@ -103,49 +101,6 @@ fn plain_name(name: &str) -> String {
     match name {
         "" => "job".to_owned(),
         _ => name.chars().take(LONGEST_NAME).collect(),
-    }
-}
-
-/// `--master`, else `spark.master`, else `local[*]`.
-pub(super) fn threads(
-    flag: Option<&str>,
-    properties: &Properties,
-    cpus: usize,
-) -> Result<usize, UsageError> {
-    let property = properties.get(known::MASTER);
-    let master = flag
-        .or(property.as_ref().map(|property| property.value))
-        .unwrap_or("local[*]")
-        .trim();
-    let threads = match master {
-        "local" => Some(1),
-        "local[*]" => Some(cpus.clamp(1, MOST_THREADS)),
-        _ => master
-            .strip_prefix("local[")
-            .and_then(|rest| rest.strip_suffix(']'))
-            .and_then(|number| number.trim().parse().ok())
-            .filter(|number| (1..=MOST_THREADS).contains(number)),
-    };
-    threads.ok_or_else(|| UsageError(wrong_master(master)))
-}
-
-fn wrong_master(master: &str) -> String {
-    let kind = master.split([':', '-']).next().unwrap_or_default();
-    match kind {
-        "arroyo" => {
-            format!(
-                "--master {master}: submitting to Arroyo is not there yet; create a pipeline with this file in \
-                 the cluster's own console, or use local[*]"
-            )
-        }
-        "spark" | "yarn" | "k8s" | "mesos" => format!(
-            "--master {master}: StockPulse is no Spark program and needs no cluster; it runs in this \
-             process: --master local[*] for a thread on each CPU, or local[N]"
-        ),
-        _ => format!(
-            "--master {master}: it is local[N] for N threads (1 to {MOST_THREADS}), local[*] for one on \
-             each CPU, or local for one"
-        ),
     }
 }
 

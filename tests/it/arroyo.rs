@@ -294,6 +294,7 @@ fn errors_of_the_cluster_have_the_place_in_the_file_as_it_was_written() {
         json!({"message": "column 'prise' not found", "span": place("first_value(price")}),
         json!({"message": "no such folder", "span": place("'file://")}),
         json!({"message": "it is too long"}),
+        json!("as older clusters say it"),
     ];
     let ended = scene.cluster(&[]).end();
     assert_eq!(ended.code, Some(3), "{}", ended.said);
@@ -305,6 +306,7 @@ fn errors_of_the_cluster_have_the_place_in_the_file_as_it_was_written() {
         ),
         format!("ohlc.sql:{}:12: no such folder", line("'{{ CANDLES_PATH")),
         "ohlc.sql:1:1: it is too long".to_owned(),
+        "ohlc.sql:1:1: as older clusters say it".to_owned(),
     ] {
         assert!(ended.said.contains(&said), "{said}\n{}", ended.said);
     }

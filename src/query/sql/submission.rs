@@ -75,6 +75,18 @@ impl Submission {
         })
     }
 
+    /// Whether the text says the same in the same words: comments and layout do not count.
+    pub fn is_same(&self, other: &str) -> bool {
+        let words = |text: &str| -> Option<Vec<Token>> {
+            let tokens = Tokenizer::new(&StreamDialect::default(), text)
+                .tokenize()
+                .ok()?;
+            let is_word = |token: &Token| !matches!(token, Token::Whitespace(_));
+            Some(tokens.into_iter().filter(is_word).collect())
+        };
+        self.text == other || words(&self.text).is_some_and(|ours| words(other) == Some(ours))
+    }
+
     /// A fault that the cluster found, by the place in what was submitted: first character and the one behind the
     /// last, line and column from 1. `None`: it named no place.
     pub fn diagnostic(&self, place: Option<[(u64, u64); 2]>, message: &str) -> Diagnostic {
@@ -274,6 +286,20 @@ mod tests {
         let shown = submission.diagnostic(Some(place), "wrong").to_string();
         assert!(shown.contains("client_configs = ***"), "{shown}");
         assert!(!shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn comments_and_layout_make_no_other_text() {
+        let submission = submission("SELECT 'a b' -- why\n  FROM t;");
+        assert!(submission.is_same("/* because */ SELECT 'a b' FROM t;"));
+        for other in [
+            "SELECT 'a  b' FROM t;",
+            "SELECT 'a b' FROM u;",
+            "",
+            "SELECT '",
+        ] {
+            assert!(!submission.is_same(other), "{other}");
+        }
     }
 
     #[test]

@@ -16,10 +16,15 @@ pub(super) struct Validation {
 }
 
 #[derive(Deserialize)]
-pub(super) struct SqlFault {
-    pub message: String,
-    #[serde(default)]
-    pub span: Option<FaultSpan>,
+#[serde(untagged)]
+pub(super) enum SqlFault {
+    Placed {
+        message: String,
+        #[serde(default)]
+        span: Option<FaultSpan>,
+    },
+    /// What older clusters say.
+    Text(String),
 }
 
 #[derive(Deserialize)]

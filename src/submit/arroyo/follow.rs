@@ -50,13 +50,15 @@ pub(super) async fn until_running(
     let id = placed.pipeline.id.as_str();
     let mut states = States::new(id);
     let since = Instant::now();
+    let mut has_moved = false;
     loop {
         let job = client.job(id).await?;
-        // Its failure, too: of a job that began anew the reason goes with it.
-        let is_old = placed.before.as_ref().is_some_and(|before| {
-            (&before.id, &before.state, before.run_id) == (&job.id, &job.state, job.run_id)
-        });
+        let is_old = !has_moved
+            && placed.before.as_ref().is_some_and(|before| {
+                (&before.id, &before.state, before.run_id) == (&job.id, &job.state, job.run_id)
+            });
         if !is_old {
+            has_moved = true;
             states.say(&job);
         }
         match job.phase() {

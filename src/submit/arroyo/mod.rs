@@ -12,6 +12,7 @@ mod place;
 mod signals;
 mod status;
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use super::{environment, refuse};
 use crate::config::ingest::{Action, ArroyoSettings, Cluster, DeployMode, IngestOptions, Trigger};
 use crate::model::Exit;
 use crate::query::sql::{Diagnostic, Diagnostics, SqlFile, Submission};
-use api::{Graph, SqlFault};
+use api::{Graph, Phase, SqlFault};
 use client::{Client, ClusterError};
 use follow::Reached;
 use place::{Present, Wanted};
@@ -110,15 +111,14 @@ async fn submit(
         () = signals.first() => return stopped(),
     };
     if let Some(look) = look {
-        println!("{}", shown(options, cluster, &ready.graph, look));
+        print(&shown(options, cluster, &ready.graph, look));
         return Ok(Exit::Done);
     }
-    let query = ready.submission.text.as_str();
     let prepared = async {
         let present = place::present(client, &options.name).await?;
         let same = present
             .as_ref()
-            .filter(|present| present.pipeline.query == query);
+            .filter(|present| ready.submission.is_same(&present.pipeline.query));
         let parallelism = partitions::parallelism(
             options,
             cluster.settings.parallelism,
@@ -135,7 +135,7 @@ async fn submit(
     };
     let wanted = Wanted {
         name: &options.name,
-        query,
+        submission: &ready.submission,
         parallelism,
         checkpoint_interval: checkpoint_interval(options, &cluster.settings),
     };
@@ -145,7 +145,7 @@ async fn submit(
     };
     let id = placed.pipeline.id.clone();
     // On standard output, for scripts: the id, and where it is to be seen.
-    println!("{id}\n{}/pipelines/{id}", cluster.url);
+    print(&format!("{id}\n{}/pipelines/{id}", cluster.url));
     signals.say_at_once(format!(
         "left at once; pipeline {id} goes on on the cluster: --status {id} says how, --kill {id} stops it"
     ));
@@ -159,13 +159,12 @@ async fn submit(
             info!("pipeline {id} runs");
             Ok(Exit::Done)
         }
-        Reached::Ended(job) if is_client => follow::ended(&id, &job),
-        Reached::Ended(job) => {
-            follow::ended(&id, &job)?;
-            Err(Failure::Pipeline(format!(
-                "pipeline {id} ended before it ran"
-            )))
+        Reached::Ended(job) if is_client || job.phase() != Phase::Stopped => {
+            follow::ended(&id, &job)
         }
+        Reached::Ended(_) => Err(Failure::Pipeline(format!(
+            "pipeline {id} was stopped before it ran"
+        ))),
         Reached::Signal if is_client => follow::detach(client, &id, signals).await,
         Reached::Signal => {
             info!("stopped; pipeline {id} goes on on the cluster: --status {id} says how");
@@ -216,9 +215,12 @@ async fn validated(
 }
 
 fn diagnostic(submission: &Submission, fault: &SqlFault) -> Diagnostic {
-    let place = (fault.span.as_ref())
-        .map(|span| [&span.start, &span.end].map(|place| (place.line, place.column)));
-    let fault = submission.diagnostic(place, fault.message.trim());
+    let (message, span) = match fault {
+        SqlFault::Placed { message, span } => (message, span.as_ref()),
+        SqlFault::Text(message) => (message, None),
+    };
+    let place = span.map(|span| [&span.start, &span.end].map(|place| (place.line, place.column)));
+    let fault = submission.diagnostic(place, message.trim());
     fault.with_help("this is what the Arroyo cluster says; docs/ARROYO.md lists what it takes")
 }
 
@@ -259,4 +261,10 @@ fn shown(options: &IngestOptions, cluster: &Cluster, graph: &Graph, look: Look) 
         }
     }
     text
+}
+
+/// A text on standard output, and the end of its line.
+fn print(text: &str) {
+    // Deliberately: nothing can be done when nobody reads any more.
+    let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -9,7 +9,7 @@ use super::api::{Change, Job, NewPipeline, Phase, Pipeline, StopMode};
 use super::client::{Client, ClusterError};
 use super::follow::{stop, until_ended};
 use super::signals::Signals;
-use crate::query::sql::{KafkaSourceOptions, SourceOffset};
+use crate::query::sql::{KafkaSourceOptions, SourceOffset, Submission};
 
 /// How often it is looked whether a pipeline was created although no answer came, and how long after.
 const LOOKS: usize = 3;
@@ -24,7 +24,7 @@ pub(super) struct Present {
 /// What is wanted of the cluster.
 pub(super) struct Wanted<'a> {
     pub name: &'a str,
-    pub query: &'a str,
+    pub submission: &'a Submission,
     pub parallelism: u64,
     /// `None`: the cluster's own, or as it is.
     pub checkpoint_interval: Option<Duration>,
@@ -81,7 +81,7 @@ pub(super) async fn place(
         return create(client, wanted).await.map(Some);
     };
     let id = pipeline.id.clone();
-    let is_same = pipeline.query == wanted.query;
+    let is_same = wanted.submission.is_same(&pipeline.query);
     if job.phase() == Phase::Ending || !is_same && !job.phase().is_terminal() {
         match is_same {
             true => info!("pipeline {id} has the same SQL and is ending; waiting for that"),
@@ -195,7 +195,7 @@ fn settings(wanted: &Wanted<'_>, pipeline: &Pipeline) -> Option<Change> {
 async fn create(client: &Client, wanted: &Wanted<'_>) -> Result<Placed, Failure> {
     let pipeline = NewPipeline {
         name: wanted.name,
-        query: wanted.query,
+        query: &wanted.submission.text,
         parallelism: wanted.parallelism,
         checkpoint_interval_micros: wanted.interval_micros(),
     };
@@ -230,8 +230,9 @@ async fn created(client: &Client, wanted: &Wanted<'_>, before: &[String]) -> Opt
     for _ in 0..LOOKS {
         tokio::time::sleep(LOOK_PAUSE).await;
         let named = client.pipelines_named(wanted.name).await.ok()?;
-        let is_new =
-            |pipeline: &Pipeline| pipeline.query == wanted.query && !before.contains(&pipeline.id);
+        let is_new = |pipeline: &Pipeline| {
+            pipeline.query == wanted.submission.text && !before.contains(&pipeline.id)
+        };
         if let Some(pipeline) = named.into_iter().find(is_new) {
             warn!("the answer was lost, but the pipeline was created");
             return Some(pipeline);

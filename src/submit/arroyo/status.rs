@@ -2,12 +2,12 @@
 
 use tracing::info;
 
-use super::Failure;
 use super::api::{Phase, Pipeline};
 use super::client::Client;
 use super::follow::{ended, stop, until_ended};
 use super::place::{Present, present};
 use super::signals::Signals;
+use super::{Failure, print};
 use crate::model::Exit;
 
 /// Says on standard output how a pipeline gets on.
@@ -44,7 +44,7 @@ pub(super) async fn status(client: &Client, console: &str, wanted: &str) -> Resu
             .map_or_else(|| "–".to_owned(), |tasks| tasks.to_string()),
         pipeline.id
     );
-    println!("{text}");
+    print(&text);
     Ok(Exit::Done)
 }
 

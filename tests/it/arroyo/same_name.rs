@@ -52,6 +52,17 @@ fn one_with_the_same_sql_that_runs_is_left_alone() {
 }
 
 #[test]
+fn another_comment_is_no_other_sql() {
+    let scene = Scene::new();
+    scene.has(same(&scene, "Running"));
+    scene.file("ohlc.sql", &format!("-- edited\n{}", super::OHLC));
+    let ended = scene.cluster(&[]).end();
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(ended.said.contains("it is left as it is"), "{}", ended.said);
+    assert_eq!(scene.arroyo.world().pipelines.len(), 1);
+}
+
+#[test]
 fn one_with_the_same_sql_gets_other_settings() {
     let scene = Scene::new();
     scene.has(same(&scene, "Running"));

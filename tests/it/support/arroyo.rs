@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -16,8 +16,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
-
-use super::broker::PATIENCE;
 
 /// Pipelines of a page, as in Arroyo.
 const PAGE: usize = 10;
@@ -260,15 +258,6 @@ impl FakeArroyo {
         found
             .unwrap_or_else(|| panic!("no {id}: {:?}", world.pipelines))
             .clone()
-    }
-
-    /// Waits until the cluster is as it should be.
-    pub fn wait(&self, until: impl Fn(&World) -> bool) {
-        let end = Instant::now() + PATIENCE;
-        while !until(&self.world()) {
-            assert!(Instant::now() < end, "{:?}", self.world().pipelines);
-            std::thread::sleep(Duration::from_millis(10));
-        }
     }
 }
 

@@ -129,6 +129,42 @@ fn name_and_settings_are_those_of_the_command_line() {
 }
 
 #[test]
+fn settings_that_arroyo_does_not_take_are_refused_or_become_the_nearest() {
+    let scene = Scene::new();
+    for (name, value, said) in [
+        ("parallelism", "0", "a whole number above 0"),
+        ("parallelism", "5000", "a whole number from 1 to 4096"),
+        (
+            "checkpointInterval",
+            "10 milliseconds",
+            "a time from 1 second to a day",
+        ),
+        (
+            "checkpointIntervall",
+            "10 seconds",
+            "did you mean spark.stockpulse.arroyo.checkpointInterval?",
+        ),
+    ] {
+        let name = format!("spark.stockpulse.arroyo.{name}");
+        let ended = scene.cluster(&[]).conf(&name, value).end();
+        assert_eq!(ended.code, Some(2), "{}", ended.said);
+        assert!(ended.said.contains(said), "{said}: {}", ended.said);
+    }
+    assert!(scene.arroyo.world().asked.is_empty());
+    let ended = scene
+        .cluster(&[])
+        .conf("spark.stockpulse.trigger", "100 milliseconds")
+        .end();
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(
+        ended.said.contains("becomes a checkpoint interval of 1s"),
+        "{}",
+        ended.said
+    );
+    assert_eq!(scene.arroyo.pipeline("pl_1").interval, 1_000_000);
+}
+
+#[test]
 fn without_the_broker_the_parallelism_has_to_be_told() {
     let scene = Scene::new();
     let away = |run: Run| {

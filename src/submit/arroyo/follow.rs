@@ -130,7 +130,10 @@ pub(super) async fn detach(client: &Client, id: &str, signals: &Signals) -> Resu
     signals.say_at_once(format!(
         "left at once; pipeline {id} may still run or be stopping on the cluster: --status {id} says how it gets on"
     ));
-    stop(client, id).await?;
+    if let Err(error) = stop(client, id).await {
+        warn!("pipeline {id} was not stopped and goes on; --kill {id} stops it");
+        return Err(error.into());
+    }
     let job = until_ended(client, id).await?;
     ended(id, &job)
 }

@@ -139,6 +139,27 @@ fn a_cluster_that_is_away_for_a_while_is_waited_for_while_a_pipeline_is_followed
 }
 
 #[test]
+fn a_pipeline_that_could_not_be_stopped_is_said_to_go_on() {
+    let scene = Scene::new();
+    let run = scene.run(&["ohlc.sql"]).start();
+    run.wait_for("Ctrl-C stops it");
+    for _ in 0..5 {
+        let trouble = ("PATCH", "/pl_1", Trouble::Answer(502, ""));
+        scene.arroyo.world().troubles.push(trouble);
+    }
+    run.signal("TERM");
+    let ended = run.end();
+    assert_eq!(ended.code, Some(4), "{}", ended.said);
+    assert!(
+        ended
+            .said
+            .contains("pipeline pl_1 was not stopped and goes on"),
+        "{}",
+        ended.said
+    );
+}
+
+#[test]
 fn what_answers_and_is_no_arroyo_is_named() {
     let scene = Scene::new();
     for (answer, code, said) in [

@@ -212,7 +212,7 @@ fn replaced(text: &str, replacements: Vec<(Span, String)>) -> (String, Vec<Chang
 mod tests {
     use super::*;
 
-    const FILE: &str = "CREATE TABLE t (a TEXT) WITH (connector = 'filesystem', type = 'sink', path = '{{ WHERE | data/it''s }}', x = y);\n\
+    const FILE: &str = "CREATE TABLE t (a TEXT) WITH (connector = 'filesystem', type = 'sink', path = '{{ WHERE | data/it's }}', x = y);\n\
         SELECT {{ WHAT }} FROM t WITH (path = 'kept');\n\
         CREATE TABLE u (a TEXT) WITH ('path' = 'b.json', 'connector' = 'single_file', client_configs = 'a=secret') -- {{ no }}";
 
@@ -224,7 +224,7 @@ mod tests {
 
     fn place_of(text: &str, what: &str) -> [(u64, u64); 2] {
         let before = &text[..text.find(what).unwrap()];
-        let line = before.lines().count().max(1) as u64;
+        let line = before.matches('\n').count() as u64 + 1;
         let column = before.rsplit('\n').next().unwrap().len() as u64 + 1;
         [(line, column), (line, column + what.len() as u64)]
     }
@@ -260,6 +260,7 @@ mod tests {
     #[test]
     fn a_place_in_what_is_submitted_is_found_in_the_file() {
         let submission = submission(FILE);
+        let third_line = FILE.lines().nth(2).unwrap();
         for (what, line, column) in [
             ("CREATE TABLE t", 1, 1),
             (
@@ -271,7 +272,11 @@ mod tests {
             ("two FROM", 2, 8),
             (" FROM t", 2, 18),
             ("CREATE TABLE u", 3, 1),
-            ("single_file", 3, 58),
+            (
+                "single_file",
+                3,
+                third_line.find("single_file").unwrap() as u64 + 1,
+            ),
         ] {
             let place = place_of(&submission.text, what);
             let fault = submission.diagnostic(Some(place), "wrong");

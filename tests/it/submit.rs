@@ -144,10 +144,10 @@ fn a_wrong_command_line_ends_with_2() {
     "#]],
     );
     check_refusal(
-        &["job.sql", "--master", "arroyo://me:hush@localhost"],
+        &["job.sql", "--master", "arroyo://localhost:5115"],
         2,
         expect![[r#"
-            error: --master arroyo://…@…: the token goes into the environment, as ARROYO_TOKEN; an Arroyo cluster is arroyo://HOST:PORT, or arroyos://HOST:PORT over TLS, with the port of its REST API (5115)
+            error: --master arroyo://localhost:5115: submitting to Arroyo is not there yet; create a pipeline with this file in the cluster's own console, or use local[*]
 
             for more information, try '--help'
         "#]],

@@ -63,6 +63,24 @@ fn a_token_is_asked_for_brought_and_never_shown() {
 }
 
 #[test]
+fn a_password_in_the_address_is_refused_and_not_shown() {
+    let scene = Scene::new();
+    let master = "arroyo://me:hush@localhost";
+    let ended = Run::new(INGEST, scene.path())
+        .arguments(&["--master", master, "ohlc.sql"])
+        .end();
+    assert_eq!(ended.code, Some(2), "{}", ended.said);
+    assert!(
+        ended
+            .said
+            .contains("the token goes into the environment, as ARROYO_TOKEN"),
+        "{}",
+        ended.said
+    );
+    assert!(!ended.said.contains("hush"), "{}", ended.said);
+}
+
+#[test]
 fn trouble_that_passes_is_not_noticed() {
     let scene = Scene::new();
     for (method, end, trouble) in [

@@ -133,9 +133,8 @@ pub(super) async fn place(
             for line in becomes_of_state(&id, phase, sources) {
                 warn!("{line}");
             }
-            create(client, wanted).await.map(Some).map_err(|error| {
+            create(client, wanted).await.map(Some).inspect_err(|_| {
                 warn!("pipeline {id} is stopped and was not replaced; with its old SQL and the same --name it goes on from its last checkpoint");
-                error
             })
         }
     }

@@ -1,5 +1,5 @@
 -- One-minute candles of every symbol: the whole definition of the job.
---
+-- Engines: local and Arroyo.
 --   stockpulse-ingest sql/ohlc.sql
 --
 -- Edit it and run it again; nothing about candles is in the program. What is usually changed:

@@ -1,4 +1,5 @@
 -- Every tick as a row, with the place in Kafka that it came from: an archive to query or to compute from anew.
+-- Engines: local and Arroyo.
 --
 -- No window: rows leave as they come, each once, in the order of the topic. A file is closed by a commit, so the
 -- interval says how many files there are; a day's folder holds the ticks of that day (UTC) by their event time.

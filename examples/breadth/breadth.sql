@@ -1,4 +1,5 @@
 -- The market's breadth in each minute: how many symbols rose and fell, and the volume on either side.
+-- Engines: local and Arroyo.
 --
 -- A second aggregation, over the candles of one window: the window has to be in its GROUP BY.
 --
@@ -54,7 +55,8 @@ CREATE TABLE breadth (
     type = 'sink',
     path = '{{ DATA_DIR | data }}/breadth',
     format = 'parquet',
-    'partitioning.time_pattern' = 'date=%Y-%m-%d'
+    'partitioning.time_pattern' = 'date=%Y-%m-%d',
+    'rolling_policy.interval' = interval '{{ COMMIT_INTERVAL | 1 second }}'
 );
 
 INSERT INTO breadth

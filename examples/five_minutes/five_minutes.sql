@@ -1,4 +1,5 @@
 -- Five-minute candles from the ticks.
+-- Engines: local and Arroyo.
 --
 -- To edit: the width in tumble(), the columns of the table and of both SELECTs.
 --
@@ -46,7 +47,8 @@ CREATE TABLE candles_5m (
     type = 'sink',
     path = '{{ DATA_DIR | data }}/candles_5m',
     format = 'parquet',
-    'partitioning.time_pattern' = 'date=%Y-%m-%d'
+    'partitioning.time_pattern' = 'date=%Y-%m-%d',
+    'rolling_policy.interval' = interval '{{ COMMIT_INTERVAL | 1 second }}'
 );
 
 INSERT INTO candles_5m

@@ -1,4 +1,5 @@
 -- The last quarter of an hour of every symbol, anew each minute.
+-- Engines: local and Arroyo.
 --
 -- hop(slide, width): a window of 15 minutes begins every minute, so each tick is in 15 of them.
 -- To edit: slide and width; the width is a multiple of the slide.
@@ -46,7 +47,8 @@ CREATE TABLE rolling (
     type = 'sink',
     path = '{{ DATA_DIR | data }}/rolling',
     format = 'parquet',
-    'partitioning.time_pattern' = 'date=%Y-%m-%d'
+    'partitioning.time_pattern' = 'date=%Y-%m-%d',
+    'rolling_policy.interval' = interval '{{ COMMIT_INTERVAL | 1 second }}'
 );
 
 INSERT INTO rolling

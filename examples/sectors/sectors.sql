@@ -1,7 +1,8 @@
 -- Turnover and ticks by sector and minute: the ticks joined with a table of symbols.
+-- Engines: local only, since a CSV table to join with is the local engine's own.
 --
 -- sectors.csv is read whole when the job starts; edit it and start again. LEFT JOIN keeps the ticks of symbols that
--- it does not have, under 'other'; JOIN would leave them out. A CSV table is the local engine's own.
+-- it does not have, under 'other'; JOIN would leave them out.
 --
 --   stockpulse-ingest examples/sectors/sectors.sql
 

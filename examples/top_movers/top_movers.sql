@@ -1,4 +1,5 @@
 -- The three symbols that moved most in each minute.
+-- Engines: local and Arroyo.
 --
 -- A window function ranks the candles of one window: the window has to be in its PARTITION BY. The symbol
 -- decides between two that moved alike.
@@ -53,7 +54,8 @@ CREATE TABLE top_movers (
     type = 'sink',
     path = '{{ DATA_DIR | data }}/top_movers',
     format = 'parquet',
-    'partitioning.time_pattern' = 'date=%Y-%m-%d'
+    'partitioning.time_pattern' = 'date=%Y-%m-%d',
+    'rolling_policy.interval' = interval '{{ COMMIT_INTERVAL | 1 second }}'
 );
 
 INSERT INTO top_movers

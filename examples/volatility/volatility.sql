@@ -1,5 +1,6 @@
 -- How restless a symbol was in each five minutes: the standard deviation of its prices, its range in basis
 -- points, and Parkinson's volatility, which is made of high and low.
+-- Engines: local and Arroyo.
 --
 -- HAVING leaves out windows of fewer than three ticks, which say nothing.
 --
@@ -45,7 +46,8 @@ CREATE TABLE volatility (
     type = 'sink',
     path = '{{ DATA_DIR | data }}/volatility',
     format = 'parquet',
-    'partitioning.time_pattern' = 'date=%Y-%m-%d'
+    'partitioning.time_pattern' = 'date=%Y-%m-%d',
+    'rolling_policy.interval' = interval '{{ COMMIT_INTERVAL | 1 second }}'
 );
 
 INSERT INTO volatility

@@ -1,4 +1,5 @@
 -- Turnover and the volume-weighted average price of each minute.
+-- Engines: local and Arroyo.
 --
 -- nullif() keeps a window of nothing but price updates (volume 0) from dividing by zero: its vwap is null.
 --
@@ -43,7 +44,8 @@ CREATE TABLE vwap (
     type = 'sink',
     path = '{{ DATA_DIR | data }}/vwap',
     format = 'parquet',
-    'partitioning.time_pattern' = 'date=%Y-%m-%d'
+    'partitioning.time_pattern' = 'date=%Y-%m-%d',
+    'rolling_policy.interval' = interval '{{ COMMIT_INTERVAL | 1 second }}'
 );
 
 INSERT INTO vwap

@@ -38,6 +38,7 @@ pub use gap::Gap;
 pub use loss::{FeedError, Loss, LossReason};
 pub use outlet::{Item, Items, Outlet, Queue, What};
 pub use timing::Timing;
+pub use tls::{Trust, trust};
 
 /// Longest frame that is handed on whole, bytes: as long as Kafka's longest message by default.
 pub const FRAME_BYTES_MAX: usize = 1024 * 1024;

@@ -12,13 +12,13 @@ use tracing::debug;
 use super::FeedError;
 
 /// Whom to trust; made once a feed, since reading the system's certificates takes milliseconds.
-pub(super) type Trust = Arc<ClientConfig>;
+pub type Trust = Arc<ClientConfig>;
 
 /// The system's and Mozilla's authorities, and those of `file` (PEM).
 ///
 /// # Errors
 /// [`FeedError::Refused`] names the file if it cannot be read or holds no certificate.
-pub(super) fn trust(file: Option<&Path>) -> Result<Trust, FeedError> {
+pub fn trust(file: Option<&Path>) -> Result<Trust, FeedError> {
     // Another crate's choice, or an earlier feed's, is as good as ours.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut roots = RootCertStore::empty();

@@ -14,7 +14,7 @@ pub enum Exit {
     Usage = 2,
     /// The SQL file is missing or was refused.
     SqlRefused = 3,
-    /// Kafka cannot be reached.
+    /// Kafka, or the cluster that is to run the job, cannot be reached or does not let us in.
     KafkaUnreachable = 4,
     /// The checkpoint or the output belongs to another query, is damaged, or is in use.
     Mismatch = 5,

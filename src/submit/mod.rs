@@ -2,6 +2,7 @@
 //!
 //! [`run`] is `stockpulse-ingest`; [`progress`] shows how a job gets on; `explain` looks at one without a start.
 
+mod arroyo;
 mod begin;
 mod explain;
 pub mod launch;
@@ -21,7 +22,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::env::load_dotenv;
 use crate::config::ingest::args::IngestArgs;
-use crate::config::ingest::{IngestOptions, Trigger, UsageError, read_properties_file};
+use crate::config::ingest::{IngestOptions, Master, Trigger, UsageError, read_properties_file};
 use crate::config::log::init_logging;
 use crate::job::{Rebuild, Summary};
 use crate::metrics::ingest::IngestMetrics;
@@ -59,6 +60,9 @@ pub fn run() -> ExitCode {
     }
     if options.verbose {
         eprintln!("{}", options.describe());
+    }
+    if let Master::Arroyo(cluster) = &options.master {
+        return arroyo::run(&options, cluster, look);
     }
     match read_sql(&options) {
         Ok(sql) => {

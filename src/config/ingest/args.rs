@@ -30,6 +30,10 @@ Properties (--conf, or the properties file):
   spark.ui.port                            the page's port; the next free one of 16 is taken (default: 8086)
   spark.stockpulse.ui.host                 address it listens on (default: 127.0.0.1); STOCKPULSE_JOB_TOKEN in
                                            the environment is the token that it then asks for
+  spark.stockpulse.arroyo.parallelism      subtasks of a pipeline on Arroyo (default: the partitions of its topic)
+  spark.stockpulse.arroyo.checkpointInterval  time between its checkpoints, 1 second to a day (default: the
+                                           trigger's, else the cluster's own); ARROYO_TOKEN in the environment
+                                           is the token that the cluster asks for
   spark.stockpulse.var.NAME                value of {{ NAME }} in the SQL file; it beats the environment,
                                            which beats .env, which beats the default in the file
   spark.kafka.PROPERTY                     any librdkafka property; it beats the SQL file's options
@@ -40,7 +44,7 @@ given once: stopped or killed, it goes on when it is given again, and without it
 the job goes on, or ends with --available-now. What was in the table before is in _old/ beside it, to be deleted by you.
 
 Exit codes: 0 done, or stopped by a signal after a last commit; 1 anything else; 2 usage;
-3 SQL refused; 4 Kafka unreachable; 5 checkpoint or output belongs to another query;
+3 SQL refused; 4 Kafka or the cluster unreachable; 5 checkpoint or output belongs to another query;
 6 data loss; 7 output not writable.";
 
 /// Runs a SQL file as a streaming job: Kafka in, Parquet out.

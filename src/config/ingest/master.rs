@@ -1,6 +1,7 @@
 //! Where a job runs: in this process, or on an Arroyo cluster.
 
 use super::UsageError;
+use super::arroyo::{ArroyoSettings, settings};
 use super::properties::{Properties, known};
 use crate::config::secret::Secret;
 
@@ -32,6 +33,8 @@ pub struct Cluster {
     pub url: String,
     /// What every request brings as a bearer token; `None`: nothing.
     pub token: Option<Secret>,
+    /// How a pipeline is to be run there.
+    pub settings: ArroyoSettings,
 }
 
 impl Master {
@@ -69,6 +72,7 @@ pub(super) fn master(
                 host_and_port(address).ok_or_else(|| wrong_address(master))?
             ),
             token: token.map(Secret::new),
+            settings: settings(properties, environment)?,
         }));
     }
     let threads = match master {

@@ -4,6 +4,7 @@
 //! line, `properties` reads names and values, `values` reads what each value means.
 
 pub mod args;
+mod arroyo;
 mod master;
 mod properties;
 mod values;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use args::IngestArgs;
+pub use arroyo::ArroyoSettings;
 pub use master::{Cluster, Master};
 use properties::{Properties, known};
 pub use values::{DeadLetters, StartingOffsets, Trigger};

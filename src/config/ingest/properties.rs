@@ -23,6 +23,8 @@ pub(super) mod known {
     pub const UI_ENABLED: &str = "spark.ui.enabled";
     pub const UI_PORT: &str = "spark.ui.port";
     pub const UI_HOST: &str = "spark.stockpulse.ui.host";
+    pub const ARROYO_PARALLELISM: &str = "spark.stockpulse.arroyo.parallelism";
+    pub const ARROYO_CHECKPOINT_INTERVAL: &str = "spark.stockpulse.arroyo.checkpointInterval";
     pub const REBUILD: &str = "spark.stockpulse.rebuild";
     /// Begins the name of a property that is ours; an unknown one is an error.
     pub const OUR_PREFIX: &str = "spark.stockpulse.";
@@ -31,7 +33,7 @@ pub(super) mod known {
     /// Begins the name of a librdkafka property.
     pub const KAFKA_PREFIX: &str = crate::config::kafka::CONF_PREFIX;
     /// Names without a free part.
-    pub const FIXED: [&str; 16] = [
+    pub const FIXED: [&str; 18] = [
         MASTER,
         DEPLOY_MODE,
         APP_NAME,
@@ -48,6 +50,8 @@ pub(super) mod known {
         UI_ENABLED,
         UI_PORT,
         UI_HOST,
+        ARROYO_PARALLELISM,
+        ARROYO_CHECKPOINT_INTERVAL,
     ];
 }
 

@@ -10,6 +10,7 @@ mod diagnostic;
 mod dialect;
 mod options;
 mod parser;
+mod submission;
 mod table;
 mod template;
 mod tokens;
@@ -27,6 +28,7 @@ pub use connector::{
 };
 pub use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, SourceText};
+pub use submission::Submission;
 pub use table::{ColumnDef, ColumnKind, METADATA, TableDef, WatermarkDef, sql_name};
 
 /// A SQL file is at most this long.

@@ -246,7 +246,7 @@ impl Scanner<'_> {
 }
 
 /// Where the character after `c` stands, as sqlparser's tokenizer counts.
-fn after(at: Location, c: char) -> Location {
+pub(super) fn after(at: Location, c: char) -> Location {
     match c {
         '\n' => Location::new(at.line + 1, 1),
         _ => Location::new(at.line, at.column + 1),

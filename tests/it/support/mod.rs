@@ -1,5 +1,6 @@
 //! What the tests of several rooms start: a broker, a feed's server, the shipped binaries.
 
+pub mod arroyo;
 pub mod broker;
 pub mod cut;
 pub mod fault_port;

@@ -331,7 +331,7 @@ impl Authority {
         std::fs::write(path, &self.pem).unwrap();
     }
 
-    fn acceptor(&self) -> TlsAcceptor {
+    pub fn acceptor(&self) -> TlsAcceptor {
         let params = CertificateParams::new(vec!["127.0.0.1".to_string()]).unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

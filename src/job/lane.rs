@@ -184,15 +184,6 @@ impl Lane {
             .sum()
     }
 
-    /// Bytes of open windows, about; 0 where nobody limits them.
-    pub fn open_bytes(&self) -> usize {
-        let tables = self.tables.iter().flat_map(BTreeMap::values);
-        match self.shared.plan.memory_limit() {
-            None => 0,
-            Some(_) => tables.map(Table::bytes).sum(),
-        }
-    }
-
     /// Takes one frame; a full micro-batch is worked through at once.
     pub fn push(&mut self, frame: &FrameRef<'_>) -> Result<(), JobError> {
         let counting = self.counting(frame.offset);

@@ -183,7 +183,15 @@ mod tests {
         check(
             "a.csv",
             "symbol, weight,listed,\"a \"\"b\"\"\",empty\nA,1.5,2020-01-02,true,\nB,2,2021-01-01,false,\n",
-            expect![[r#""#]],
+            expect![[r#"
+                Ok(
+                    Some(
+                        FileTable {
+                            sql: "CREATE TABLE \"sectors\" (\n  \"symbol\" TEXT,\n  \"weight\" DOUBLE,\n  \"listed\" DATE,\n  \"a \"\"b\"\"\" BOOLEAN,\n  \"empty\" TEXT\n) WITH (connector = 'filesystem', type = 'source', path = 'DIR/a.csv', format = 'csv');\n",
+                            left_out: [],
+                        },
+                    ),
+                )"#]],
         );
     }
 
@@ -192,16 +200,36 @@ mod tests {
         check(
             "a.ndjson",
             "{\"symbol\":\"A\",\"tags\":[1,2],\"of\":{\"x\":1}}\n{\"symbol\":null,\"more\":null}\n",
-            expect![[r#""#]],
+            expect![[r#"
+                Ok(
+                    Some(
+                        FileTable {
+                            sql: "CREATE TABLE \"sectors\" (\n  \"of\" STRUCT<\"x\" BIGINT>,\n  \"symbol\" TEXT,\n  \"tags\" BIGINT[],\n  \"more\" TEXT\n) WITH (connector = 'filesystem', type = 'source', path = 'DIR/a.ndjson', format = 'json');\n",
+                            left_out: [],
+                        },
+                    ),
+                )"#]],
         );
     }
 
     #[test]
     fn what_is_no_table_is_told() {
-        check("a.csv", "", expect![[r#""#]]);
-        check("a.json", "not JSON\n", expect![[r#""#]]);
-        check("a.parquet", "not Parquet", expect![[r#""#]]);
-        check("log4j.properties", "a=b", expect![[r#""#]]);
+        check("a.csv", "", expect![[r#"
+            Err(
+                "DIR/a.csv cannot be read: it has no column that SQL has a type for",
+            )"#]]);
+        check("a.json", "not JSON\n", expect![[r#"
+            Err(
+                "DIR/a.json cannot be read: Json error: Not valid JSON: expected ident at line 1 column 2",
+            )"#]]);
+        check("a.parquet", "not Parquet", expect![[r#"
+            Err(
+                "DIR/a.parquet cannot be read: Parquet error: Parquet error: Invalid Parquet file. Corrupt footer",
+            )"#]]);
+        check("log4j.properties", "a=b", expect![[r#"
+            Ok(
+                None,
+            )"#]]);
     }
 
     #[test]

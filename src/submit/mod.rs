@@ -108,7 +108,9 @@ pub fn run() -> ExitCode {
 fn resolve(args: IngestArgs) -> Result<(IngestOptions, Vec<String>), UsageError> {
     let files = read_properties_files(&args, &environment)?;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    IngestOptions::resolve(args, &files, &environment, cpus)
+    let resolved = IngestOptions::resolve(args, &files, &environment, cpus)?;
+    tables::check(&resolved.0.files)?;
+    Ok(resolved)
 }
 
 /// An environment variable; one that is not UTF-8 counts as not set.

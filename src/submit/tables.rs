@@ -2,9 +2,23 @@
 
 use tracing::{info, warn};
 
-use crate::config::ingest::TableFile;
+use crate::config::ingest::{TableFile, UsageError};
 use crate::query::declaration;
 use crate::query::sql::SqlFile;
+
+/// Whether all of `files` are there.
+///
+/// # Errors
+/// The first that is not.
+pub fn check(files: &[TableFile]) -> Result<(), UsageError> {
+    match files.iter().find(|file| !file.path.is_file()) {
+        None => Ok(()),
+        Some(file) => Err(UsageError(format!(
+            "--files: there is no file {}",
+            file.path.display()
+        ))),
+    }
+}
 
 /// Declares each of `files` that the SQL does not declare itself.
 ///

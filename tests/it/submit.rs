@@ -1,6 +1,10 @@
 //! `stockpulse-ingest` as a person types it: exit codes, messages, where values come from.
 
+mod files;
+mod memory;
 mod printed;
+mod running;
+mod supervised;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -108,7 +112,11 @@ fn help_and_version_are_no_errors() {
 fn a_wrong_command_line_ends_with_2() {
     let missing = Shell::new().run(&[], &[]);
     assert_eq!(missing.code, Some(2));
-    assert!(missing.stderr.contains("<SQL_FILE>"), "{}", missing.stderr);
+    assert!(
+        missing.stderr.contains("the SQL file is missing"),
+        "{}",
+        missing.stderr
+    );
     let unknown = Shell::new().run(&["--mastr", "local", "job.sql"], &[]);
     assert_eq!(unknown.code, Some(2));
     assert!(unknown.stderr.contains("--master"), "{}", unknown.stderr);
@@ -144,14 +152,12 @@ fn a_wrong_command_line_ends_with_2() {
     "#]],
     );
     check_refusal(
-        &["job.sql", "--master", "arroyo://localhost:5115"],
+        &["job.sql", "--deploy-mode", "cluster"],
         2,
-        expect![[r#"
-            error: --master arroyo://localhost:5115: submitting to Arroyo is not there yet; create a pipeline with this file in the cluster's own console, or use local[*]
-
-            for more information, try '--help'
-        "#]],
+        expect![[r#""#]],
     );
+    check_refusal(&["job.sql", "--files", "none.csv"], 2, expect![[r#""#]]);
+    check_refusal(&["job.sql", "--load-spark-defaults"], 2, expect![[r#""#]]);
     check_refusal(
         &["job.sql", "--properties-file", "none.conf"],
         2,
@@ -227,6 +233,8 @@ fn a_variable_is_confs_then_the_environments_then_dotenvs_then_the_default() {
     assert_eq!(variable(&shell, &file, &environment), "file");
     let line = [&file[..], &["--conf", "spark.stockpulse.var.WHAT=conf"]].concat();
     assert_eq!(variable(&shell, &line, &environment), "conf");
+    let line = [&line[..], &["WHAT=argument"]].concat();
+    assert_eq!(variable(&shell, &line, &environment), "argument");
 }
 
 #[test]
@@ -244,15 +252,33 @@ fn a_dotenv_that_cannot_be_read_is_said_without_its_text() {
 #[test]
 fn what_has_no_effect_is_a_warning() {
     let shell = Shell::new().with_file("job.sql", ECHO);
-    let ended = shell.run(&["job.sql", "--conf", "spark.executor.memory=4g"], &[]);
+    let line = [
+        "--packages",
+        "org.apache.spark:spark-sql-kafka-0-10_2.12:3.5.1",
+        "-c",
+        "spark.sql.shuffle.partitions=4",
+        "job.sql",
+    ];
+    let ended = shell.run(&line, &[]);
     assert_eq!(ended.code, Some(3));
-    assert!(
-        ended
-            .stderr
-            .contains("spark.executor.memory (--conf) has no effect here"),
-        "{}",
-        ended.stderr
-    );
+    for warning in [
+        "--packages has no effect here: Kafka and Parquet are built in",
+        "spark.sql.shuffle.partitions (--conf) has no effect here: nothing is shuffled",
+    ] {
+        assert!(ended.stderr.contains(warning), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_line_of_the_original_says_which_one_to_type_now() {
+    let line = [
+        "--master",
+        "local[2]",
+        "--packages",
+        "org.apache.spark:spark-sql-kafka-0-10_2.12:3.5.1",
+        "spark_apps/spark_processor.py",
+    ];
+    check_refusal(&line, 2, expect![[r#""#]]);
 }
 
 #[test]

@@ -362,6 +362,7 @@ fn what_has_no_effect_is_said() {
     ];
     expect![[r#"
         foo (--conf) has no effect here
+        spark.sql.shuffle.partitions (--conf) has no effect here: nothing is shuffled: threads are --master local[N], and a thread reads whole partitions of the topic
         spark.sql.streaming.checkpointlocation (--conf) has no effect here; did you mean spark.sql.streaming.checkpointLocation?"#]].assert_eq(&resolve(&line, None).unwrap().1.join("\n"));
 }
 

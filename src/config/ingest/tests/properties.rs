@@ -54,26 +54,28 @@ fn reading_starts_at_times_as_in_spark() {
             absent: Absent::Latest
         })
     );
-    expect![[r#""#]].assert_eq(&warnings(&[
+    expect![[r#"
+        spark.stockpulse.startingOffsetsByTimestamp (--conf) has no effect beside spark.stockpulse.startingTimestamp
+        spark.stockpulse.startingOffsets (--conf) has no effect beside spark.stockpulse.startingTimestamp"#]].assert_eq(&warnings(&[
         "spark.stockpulse.startingTimestamp=5",
         "spark.stockpulse.startingOffsetsByTimestamp={}",
         "spark.stockpulse.startingOffsets=latest",
     ]));
-    expect![[r#""#]].assert_eq(&warnings(&[
+    expect!["spark.stockpulse.startingOffsetsByTimestampStrategy (--conf) has no effect without spark.stockpulse.startingTimestamp or spark.stockpulse.startingOffsetsByTimestamp"].assert_eq(&warnings(&[
         "spark.stockpulse.startingOffsetsByTimestampStrategy=error",
     ]));
     check_conf(
         "spark.stockpulse.startingTimestamp=yesterday",
-        expect![[r#""#]],
+        expect![[r#"spark.stockpulse.startingTimestamp (--conf) is "yesterday"; it must be milliseconds since 1970 such as 1700000000000"#]],
     );
-    check_conf("spark.stockpulse.startingTimestamp=-1", expect![[r#""#]]);
+    check_conf("spark.stockpulse.startingTimestamp=-1", expect![[r#"spark.stockpulse.startingTimestamp (--conf) is "-1"; it must be milliseconds since 1970 such as 1700000000000"#]]);
     check_conf(
         "spark.stockpulse.startingOffsetsByTimestamp={\"t\":{\"0\":-2}}",
-        expect![[r#""#]],
+        expect![[r#"spark.stockpulse.startingOffsetsByTimestamp (--conf) is "{"t":{"0":-2}}"; it must be milliseconds since 1970 by topic and partition such as {"raw_ticks":{"0":1700000000000}}"#]],
     );
     check_conf(
         "spark.stockpulse.startingOffsetsByTimestampStrategy=earliest",
-        expect![[r#""#]],
+        expect![[r#"spark.stockpulse.startingOffsetsByTimestampStrategy (--conf) is "earliest"; it must be error or latest"#]],
     );
 }
 
@@ -89,7 +91,7 @@ fn a_codec_is_for_tables_that_name_none() {
     );
     check_conf(
         "spark.sql.parquet.compression.codec=brotli",
-        expect![[r#""#]],
+        expect![[r#"spark.sql.parquet.compression.codec (--conf) is "brotli"; it must be zstd, snappy, gzip, lz4, lz4_raw, uncompressed or none"#]],
     );
 }
 
@@ -103,7 +105,7 @@ fn times_are_utc() {
     }
     check_conf(
         "spark.sql.session.timeZone=America/New_York",
-        expect![[r#""#]],
+        expect![[r#"spark.sql.session.timeZone (--conf) is "America/New_York"; it must be UTC: windows, folders and times are UTC; what is shown to people is converted where it is read"#]],
     );
 }
 
@@ -125,7 +127,17 @@ fn a_property_has_the_name_that_spark_gives_it_beside_ours() {
 
 #[test]
 fn what_spark_knows_and_we_do_not_need_is_said_with_what_to_do() {
-    expect![[r#""#]].assert_eq(&warnings(&[
+    expect![[r#"
+        kafka.bootstrap.servers (--conf) has no effect here; did you mean spark.kafka.bootstrap.servers?
+        spark.driver.extraJavaOptions (--conf) has no effect here: there is no JVM
+        spark.jars.packages (--conf) has no effect here: Kafka and Parquet are built in, nothing is downloaded
+        spark.kryoserializer.buffer.max (--conf) has no effect here: rows are columns in memory (Arrow), nothing is serialised
+        spark.serializer (--conf) has no effect here: rows are columns in memory (Arrow), nothing is serialised
+        spark.sql.parquet.mergeSchema (--conf) has no effect here: a table's options are in the SQL: 'parquet.compression', 'parquet.row_group_size'
+        spark.sql.shuffle.partitions (--conf) has no effect here: nothing is shuffled: threads are --master local[N], and a thread reads whole partitions of the topic
+        spark.stockpulse.minPartitions (--conf) has no effect here: a thread reads whole partitions: give the topic as many as there are threads
+        spark.what (--conf) has no effect here
+        startingOffsets (--conf) has no effect here; did you mean spark.stockpulse.startingOffsets?"#]].assert_eq(&warnings(&[
         "spark.stockpulse.minPartitions=8",
         "spark.sql.shuffle.partitions=200",
         "spark.serializer=org.apache.spark.serializer.KryoSerializer",
@@ -141,10 +153,10 @@ fn what_spark_knows_and_we_do_not_need_is_said_with_what_to_do() {
 
 #[test]
 fn what_would_be_wrong_to_pass_over_is_refused() {
-    check_conf("spark.stockpulse.endingOffsets=latest", expect![[r#""#]]);
-    check_conf("spark.stockpulse.subscribe=raw_ticks", expect![[r#""#]]);
+    check_conf("spark.stockpulse.endingOffsets=latest", expect!["spark.stockpulse.endingOffsets (--conf) is not for StockPulse: --available-now ends with what the topic holds at the start"]);
+    check_conf("spark.stockpulse.subscribe=raw_ticks", expect!["spark.stockpulse.subscribe (--conf) is not for StockPulse: the topic is in the SQL: topic = '…'"]);
     check_conf(
         "spark.stockpulse.kafka.sasl.password=hunter2",
-        expect![[r#""#]],
+        expect!["spark.stockpulse.kafka.sasl.password (--conf) is not for StockPulse: a librdkafka property is spark.kafka.NAME"],
     );
 }

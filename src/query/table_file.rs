@@ -214,22 +214,38 @@ mod tests {
 
     #[test]
     fn what_is_no_table_is_told() {
-        check("a.csv", "", expect![[r#"
+        check(
+            "a.csv",
+            "",
+            expect![[r#"
             Err(
                 "DIR/a.csv cannot be read: it has no column that SQL has a type for",
-            )"#]]);
-        check("a.json", "not JSON\n", expect![[r#"
+            )"#]],
+        );
+        check(
+            "a.json",
+            "not JSON\n",
+            expect![[r#"
             Err(
                 "DIR/a.json cannot be read: Json error: Not valid JSON: expected ident at line 1 column 2",
-            )"#]]);
-        check("a.parquet", "not Parquet", expect![[r#"
+            )"#]],
+        );
+        check(
+            "a.parquet",
+            "not Parquet",
+            expect![[r#"
             Err(
                 "DIR/a.parquet cannot be read: Parquet error: Parquet error: Invalid Parquet file. Corrupt footer",
-            )"#]]);
-        check("log4j.properties", "a=b", expect![[r#"
+            )"#]],
+        );
+        check(
+            "log4j.properties",
+            "a=b",
+            expect![[r#"
             Ok(
                 None,
-            )"#]]);
+            )"#]],
+        );
     }
 
     #[test]

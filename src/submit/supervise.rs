@@ -86,8 +86,10 @@ async fn watch(options: &IngestOptions) -> std::io::Result<ExitCode> {
                 name = signals.next() => {
                     is_stopped = true;
                     // It has ended by itself when it has no number any more.
-                    if let Some(pid) = job.id() {
-                        local::signal(pid, name)?;
+                    if let Some(pid) = job.id()
+                        && let Err(error) = local::signal(pid, name)
+                    {
+                        warn!("the signal did not reach the job: {error}");
                     }
                 }
             }

@@ -300,6 +300,39 @@ fn verbose_shows_the_configuration_without_secrets() {
 }
 
 #[test]
+fn a_codec_and_a_time_to_begin_at_reach_the_job() {
+    let shell = Shell::new();
+    let explained = |sql: &str, conf: &str| {
+        std::fs::write(shell.path().join("job.sql"), sql).unwrap();
+        let ended = shell.run(&["job.sql", "--explain", "--conf", conf], &[]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stdout
+    };
+    let main_job = include_str!("../../sql/ohlc.sql");
+    let snappy = "spark.sql.parquet.compression.codec=snappy";
+    let told = explained(main_job, snappy);
+    assert!(told.contains("snappy") && !told.contains("zstd"), "{told}");
+    let named = main_job.replacen(
+        "format = 'parquet'",
+        "format = 'parquet', 'parquet.compression' = 'gzip'",
+        1,
+    );
+    let told = explained(&named, snappy);
+    assert!(told.contains("gzip") && !told.contains("snappy"), "{told}");
+    let told = explained(main_job, "spark.stockpulse.startingTimestamp=1700000000000");
+    let begins = "with the first message of 2023-11-14 22:13:20.000 UTC or later";
+    assert!(told.contains(begins), "{told}");
+    let other = "spark.stockpulse.startingOffsetsByTimestamp={\"other\":{\"0\":5}}";
+    let ended = shell.run(&["job.sql", "--dry-run", "--conf", other], &[]);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("has nothing for topic raw_ticks"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
 fn an_available_now_run_of_the_main_job_writes_candles_and_logs_its_commits() {
     let broker = TestBroker::start(1);
     let frame = |minute: i64, price: f64| {

@@ -72,6 +72,15 @@ pub(super) fn master(
             token: token.map(Secret::new),
         }));
     }
+    // Spark's second number, how often a task may fail, has no meaning here: a job has no tasks.
+    let master = match master.split_once(',') {
+        Some((threads, failures))
+            if failures.trim_end_matches(']').trim().parse::<u32>().is_ok() =>
+        {
+            &format!("{threads}]")
+        }
+        _ => master,
+    };
     if master == "local[*]" {
         let threads = cores.map_or(cpus.clamp(1, MOST_THREADS), |cores| cores.threads);
         return Ok(Master::Local { threads });

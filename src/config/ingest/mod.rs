@@ -143,7 +143,7 @@ pub struct IngestOptions {
 impl IngestOptions {
     /// Makes the options of a command line.
     ///
-    /// `files` are the texts of properties files, each with what messages call it; a later one beats an earlier one.
+    /// `texts` are those of properties files, each with what messages call it; a later one beats an earlier one.
     /// `environment` gives environment variables, `cpus` is what `local[*]` means. Also returns what has no effect, a
     /// sentence each.
     ///
@@ -151,13 +151,13 @@ impl IngestOptions {
     /// The first value that is wrong.
     pub fn resolve(
         args: IngestArgs,
-        files: &[(PathBuf, String)],
+        texts: &[(PathBuf, String)],
         environment: &dyn Fn(&str) -> Option<String>,
         cpus: usize,
     ) -> Result<(IngestOptions, Vec<String>), UsageError> {
         old_line::refuse_program(&args)?;
         let mut properties = Properties::default();
-        for (path, text) in files {
+        for (path, text) in texts {
             properties.add_file(path, text);
         }
         properties.add_conf(&args.conf)?;
@@ -179,6 +179,23 @@ impl IngestOptions {
             &mut warnings,
         )?;
         let cores = cores.map(|cores| cores.threads);
+        let memory_limit = resources::memory(&args, &properties, &mut warnings)?;
+        let supervise = args.supervise || flag(&properties, known::SUPERVISE)?;
+        let files = resources::files(args.files.as_deref(), &properties)?;
+        if matches!(master, Master::Arroyo(_)) {
+            for (flag, is_given) in [
+                ("--driver-memory", memory_limit.is_some()),
+                ("--supervise", supervise),
+                ("--files", !files.is_empty()),
+            ] {
+                if is_given {
+                    warnings.push(format!(
+                        "{flag} has no effect with --master {}: it is for jobs of this process",
+                        args.master.as_deref().unwrap_or("arroyo")
+                    ));
+                }
+            }
+        }
         let deploy_mode = deploy_mode(args.deploy_mode.as_deref(), &properties, &master)?;
         let action = action(&args)?;
         let vars = variables(&args, &properties)?;
@@ -191,12 +208,12 @@ impl IngestOptions {
             name,
             threads: master.threads(),
             cores,
-            memory_limit: resources::memory(&args, &properties, &mut warnings)?,
+            memory_limit,
             master,
             deploy_mode,
             action,
-            supervise: args.supervise || flag(&properties, known::SUPERVISE)?,
-            files: resources::files(args.files.as_deref(), &properties)?,
+            supervise,
+            files,
             codec: properties.read(known::COMPRESSION, values::codec)?,
             sql_path: args.sql.unwrap_or_default(),
             checkpoint_location: properties.read(known::CHECKPOINT_LOCATION, values::local_path)?,

@@ -1,7 +1,8 @@
 //! A line that was meant for Spark: which one to type now.
 
 use super::args::IngestArgs;
-use super::properties::is_secret;
+use super::properties::{has_effect, is_secret};
+use super::values::plain_name;
 use super::{UsageError, known};
 
 /// What programs for Spark end with.
@@ -55,14 +56,18 @@ fn line(args: &IngestArgs) -> String {
             .is_some_and(|master| master.starts_with("arroyo"))
     });
     add("deploy-mode", &deploy_mode);
-    add("name", &args.name);
+    add("name", &args.name.as_deref().map(plain_name));
     for conf in &args.conf {
-        let name = conf.split('=').next().unwrap_or_default().trim();
-        let shown = match is_secret(name) || name.starts_with(known::KAFKA_PREFIX) {
-            true => format!("{name}=…"),
-            false => conf.clone(),
+        let (name, value) = conf.split_once('=').unwrap_or((conf, ""));
+        let (name, value) = (name.trim(), value.trim());
+        let shown = match name {
+            known::APP_NAME => plain_name(value),
+            _ if is_secret(name) || name.starts_with(known::KAFKA_PREFIX) => "…".to_owned(),
+            _ => value.to_owned(),
         };
-        add("conf", &Some(shown));
+        if has_effect(name) {
+            add("conf", &Some(format!("{name}={shown}")));
+        }
     }
     let file = args.properties_file.as_ref();
     add(

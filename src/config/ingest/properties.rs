@@ -200,6 +200,12 @@ fn near(name: &str) -> Option<String> {
     meant.map(|meant| format!("; did you mean {meant}?"))
 }
 
+/// Whether a property of this name does anything.
+pub(super) fn has_effect(name: &str) -> bool {
+    let families = [known::KAFKA_PREFIX, known::VAR_PREFIX];
+    all_names().any(|known| known == name) || families.iter().any(|family| name.starts_with(family))
+}
+
 /// Whether a property's value is not to be shown.
 pub(super) fn is_secret(name: &str) -> bool {
     name.starts_with(known::VAR_PREFIX) || KafkaProperties::is_secret(name)

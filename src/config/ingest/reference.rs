@@ -80,6 +80,7 @@ pub fn tables() -> String {
         let of_clap = (command.get_arguments()).find(|arg| arg.get_long() == Some(option.name));
         let does = match option.instead {
             Some(instead) => format!("*no effect*: {instead}"),
+            None if option.name == "help" => "Say what the options are".to_owned(),
             None => of_clap.and_then(help).unwrap_or_default(),
         };
         let short = of_clap.and_then(Arg::get_short);

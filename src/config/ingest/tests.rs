@@ -205,6 +205,8 @@ fn masters() {
         ("local", 1),
         ("local[1]", 1),
         ("local[16]", 16),
+        ("local[3,2]", 3),
+        ("local[*, 2]", CPUS),
         ("local[*]", CPUS),
     ] {
         assert_eq!(

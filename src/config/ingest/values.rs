@@ -83,7 +83,7 @@ pub(super) fn job_name(
 }
 
 /// The name in the letters that file names and consumer groups can have; never empty.
-fn plain_name(name: &str) -> String {
+pub(super) fn plain_name(name: &str) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() || "-_.".contains(c) {
             c

@@ -4,6 +4,7 @@ mod ask;
 mod record;
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -52,7 +53,7 @@ pub fn status(id: &str, options: &IngestOptions) -> ExitCode {
     };
     let (running, gone) = of(id, &listed);
     for record in &running {
-        print!("{}", described(record, options));
+        tell(&described(record, options));
     }
     if !running.is_empty() {
         return Exit::Done.into();
@@ -72,7 +73,7 @@ pub fn status(id: &str, options: &IngestOptions) -> ExitCode {
         line(&mut text, "process", &what);
     }
     commit(&mut text, checkpoint.as_deref());
-    print!("{text}");
+    tell(&text);
     Exit::Failed.into()
 }
 
@@ -112,7 +113,7 @@ pub fn kill(id: &str) -> ExitCode {
     }
     let mut text = format!("{}: stopped\n", named(record));
     commit(&mut text, record.checkpoint.as_deref());
-    print!("{text}");
+    tell(&text);
     Exit::Done.into()
 }
 
@@ -137,6 +138,12 @@ fn unknown(id: &str, listed: &[Record]) -> String {
         true => format!("no job {id} runs here, nor any other of this user"),
         false => format!("no job {id} runs here; these do: {}", names(&running)),
     }
+}
+
+/// Says it on standard output.
+fn tell(text: &str) {
+    // Deliberately: nothing can be done when nobody reads any more.
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn cannot_list(error: &std::io::Error) -> String {

@@ -118,13 +118,14 @@ fn an_old_line_is_answered_with_the_new_one() {
             "spark.kafka.sasl.password=hunter2",
             "--conf",
             "spark.app.name=my app",
+            "--conf=spark.serializer=org.apache.spark.serializer.KryoSerializer",
             "/opt/candles.JAR",
             "1000",
         ],
         expect![[r#"
             /opt/candles.JAR is a program for Spark. StockPulse runs a SQL file without Spark; the one that makes candles is sql/ohlc.sql. Type
 
-              stockpulse-ingest --master local[*] --conf spark.kafka.sasl.password=… --conf 'spark.app.name=my app' --executor-memory 20G --supervise sql/ohlc.sql
+              stockpulse-ingest --master local[*] --conf spark.kafka.sasl.password=… --conf spark.app.name=my-app --executor-memory 20G --supervise sql/ohlc.sql
 
             without
               --class: the job is the SQL file, there is no main class
@@ -149,12 +150,32 @@ fn what_stands_behind_the_file_sets_its_variables_and_our_options_count_there_to
     assert_eq!(of("KAFKA_TOPIC").as_deref(), Some("ticks"));
     assert_eq!(of("WHERE").as_deref(), Some("a = b"));
     assert_eq!(of("EMPTY").as_deref(), Some(""));
-    check_error(&["my-var=hunter2"], None, expect![[r#"argument 1 after the SQL file sets "my-var", which is no name of a variable: letters, digits and _, no digit first; a property is --conf NAME=VALUE"#]]);
-    check_error(&["hunter2"], None, expect!["argument 1 after the SQL file is not NAME=VALUE, which sets {{ NAME }} in it; options of StockPulse begin with --, and --help lists them"]);
-    check_error(&["other.sql"], None, expect!["other.sql: a job is one SQL file, which may have several INSERTs; a second one is a second job"]);
+    check_error(
+        &["my-var=hunter2"],
+        None,
+        expect![[
+            r#"argument 1 after the SQL file sets "my-var", which is no name of a variable: letters, digits and _, no digit first; a property is --conf NAME=VALUE"#
+        ]],
+    );
+    check_error(
+        &["hunter2"],
+        None,
+        expect![
+            "argument 1 after the SQL file is not NAME=VALUE, which sets {{ NAME }} in it; options of StockPulse begin with --, and --help lists them"
+        ],
+    );
+    check_error(
+        &["other.sql"],
+        None,
+        expect![
+            "other.sql: a job is one SQL file, which may have several INSERTs; a second one is a second job"
+        ],
+    );
     check_line(
         &["stockpulse-ingest", "TOKEN=hunter2", "job.sql"],
-        expect!["TOKEN=… stands where the SQL file belongs: the file comes first, what sets its variables after it"],
+        expect![
+            "TOKEN=… stands where the SQL file belongs: the file comes first, what sets its variables after it"
+        ],
     );
 }
 
@@ -175,17 +196,44 @@ fn memory_is_as_spark_writes_it_and_the_drivers_beats_the_executors() {
     assert_eq!(limit(&["--executor-memory=1g"]), Some(1 << 30));
     let both = ["--executor-memory=1g", "--driver-memory", "2g"];
     assert_eq!(limit(&both), Some(2 << 30));
-    expect!["--executor-memory has no effect beside --driver-memory: job and executor are one process"].assert_eq(&warnings(&both));
+    expect![
+        "--executor-memory has no effect beside --driver-memory: job and executor are one process"
+    ]
+    .assert_eq(&warnings(&both));
     let file = Some("spark.driver.memory 3g\nspark.executor.memory 3g\n");
     assert_eq!(options(&[], file).memory_limit, Some(3 << 30));
     assert_eq!(
         options(&["--driver-memory=1g"], file).memory_limit,
         Some(1 << 30)
     );
-    check_error(&["--driver-memory", "1.5g"], None, expect![[r#"--driver-memory is "1.5g"; it must be a size of 1m and more such as 512m or 2g"#]]);
-    check_error(&[], Some("spark.executor.memory 0m"), expect![[r#"spark.executor.memory (job.conf:1) is "0m"; it must be a size of 1m and more such as 512m or 2g"#]]);
-    check_error(&["--executor-memory=99999999999p"], None, expect![[r#"--executor-memory is "99999999999p"; it must be a size of 1m and more such as 512m or 2g"#]]);
-    check_error(&["--executor-memory="], None, expect![[r#"--executor-memory is ""; it must be a size of 1m and more such as 512m or 2g"#]]);
+    check_error(
+        &["--driver-memory", "1.5g"],
+        None,
+        expect![[
+            r#"--driver-memory is "1.5g"; it must be a size of 1m and more such as 512m or 2g"#
+        ]],
+    );
+    check_error(
+        &[],
+        Some("spark.executor.memory 0m"),
+        expect![[
+            r#"spark.executor.memory (job.conf:1) is "0m"; it must be a size of 1m and more such as 512m or 2g"#
+        ]],
+    );
+    check_error(
+        &["--executor-memory=99999999999p"],
+        None,
+        expect![[
+            r#"--executor-memory is "99999999999p"; it must be a size of 1m and more such as 512m or 2g"#
+        ]],
+    );
+    check_error(
+        &["--executor-memory="],
+        None,
+        expect![[
+            r#"--executor-memory is ""; it must be a size of 1m and more such as 512m or 2g"#
+        ]],
+    );
 }
 
 #[test]
@@ -199,7 +247,8 @@ fn cores_are_threads_where_the_master_does_not_say_how_many() {
         "--master=local[*]",
     ];
     assert_eq!(threads(&both), 4);
-    expect!["--executor-cores has no effect beside --total-executor-cores"].assert_eq(&warnings(&both));
+    expect!["--executor-cores has no effect beside --total-executor-cores"]
+        .assert_eq(&warnings(&both));
     let file = Some("spark.cores.max 5\nspark.executor.cores=5");
     assert_eq!(options(&[], file).threads, 5);
     assert_eq!(options(&["--total-executor-cores=2"], file).threads, 2);
@@ -207,18 +256,40 @@ fn cores_are_threads_where_the_master_does_not_say_how_many() {
     assert_eq!(threads(&explicit), 2);
     expect!["--total-executor-cores has no effect beside --master local[2]; it counts where that is local[*], or is not given"].assert_eq(&warnings(&explicit));
     assert_eq!(warnings(&["--master=local[4]", "--executor-cores=4"]), "");
-    check_error(&["--executor-cores", "0"], None, expect![[r#"--executor-cores is "0"; it must be a number of threads, 1 to 1024"#]]);
-    check_error(&[], Some("spark.cores.max many"), expect![[r#"spark.cores.max (job.conf:1) is "many"; it must be a number of threads, 1 to 1024"#]]);
+    check_error(
+        &["--executor-cores", "0"],
+        None,
+        expect![[r#"--executor-cores is "0"; it must be a number of threads, 1 to 1024"#]],
+    );
+    check_error(
+        &[],
+        Some("spark.cores.max many"),
+        expect![[
+            r#"spark.cores.max (job.conf:1) is "many"; it must be a number of threads, 1 to 1024"#
+        ]],
+    );
 }
 
 #[test]
 fn a_local_job_has_no_cluster_to_be_deployed_on() {
-    check_error(&["--deploy-mode=cluster"], None, expect!["--deploy-mode cluster: a local job runs in this process, so its mode is client; a cluster is --master arroyo://HOST:PORT, and a job that outlives the terminal is one of systemd's or Docker's"]);
-    check_error(&["--deploy-mode", "remote"], None, expect![[r#"--deploy-mode is "remote"; it must be client or cluster"#]]);
+    check_error(
+        &["--deploy-mode=cluster"],
+        None,
+        expect![
+            "--deploy-mode cluster: a local job runs in this process, so its mode is client; a cluster is --master arroyo://HOST:PORT, and a job that outlives the terminal is one of systemd's or Docker's"
+        ],
+    );
+    check_error(
+        &["--deploy-mode", "remote"],
+        None,
+        expect![[r#"--deploy-mode is "remote"; it must be client or cluster"#]],
+    );
     check_error(
         &[],
         Some("spark.submit.deployMode cluster"),
-        expect!["spark.submit.deployMode (job.conf:1) cluster: a local job runs in this process, so its mode is client; a cluster is --master arroyo://HOST:PORT, and a job that outlives the terminal is one of systemd's or Docker's"],
+        expect![
+            "spark.submit.deployMode (job.conf:1) cluster: a local job runs in this process, so its mode is client; a cluster is --master arroyo://HOST:PORT, and a job that outlives the terminal is one of systemd's or Docker's"
+        ],
     );
     let cluster = ["--deploy-mode=cluster", "--master=arroyo://host"];
     assert_eq!(options(&cluster, None).deploy_mode, DeployMode::Cluster);
@@ -240,9 +311,27 @@ fn files_are_tables_of_their_names() {
         "_2020=/d/2020.csv b=/d/b.csv"
     );
     assert_eq!(options(&[], Some("spark.files a.csv")).files.len(), 1);
-    check_error(&["--files", "s3://bucket/a.csv"], None, expect!["--files: s3://bucket/a.csv is not on this machine; a file is a path, or file:/// and one"]);
-    check_error(&["--files", "x/a.csv,y/a.json"], None, expect!["--files: x/a.csv and y/a.json would both be table a; name one otherwise: y/a.json#NAME"]);
-    check_error(&["--files", "a.csv#"], None, expect![[r#"--files: "a.csv#" names no file that could be a table; such as sectors.csv, or sectors.2026.csv#sectors"#]]);
+    check_error(
+        &["--files", "s3://bucket/a.csv"],
+        None,
+        expect![
+            "--files: s3://bucket/a.csv is not on this machine; a file is a path, or file:/// and one"
+        ],
+    );
+    check_error(
+        &["--files", "x/a.csv,y/a.json"],
+        None,
+        expect![
+            "--files: x/a.csv and y/a.json would both be table a; name one otherwise: y/a.json#NAME"
+        ],
+    );
+    check_error(
+        &["--files", "a.csv#"],
+        None,
+        expect![[
+            r#"--files: "a.csv#" names no file that could be a table; such as sectors.csv, or sectors.2026.csv#sectors"#
+        ]],
+    );
 }
 
 #[test]
@@ -252,7 +341,10 @@ fn a_job_is_run_asked_about_or_stopped() {
     assert_eq!(action(&status), Ok(Action::Status("ohlc".to_owned())));
     let kill = ["stockpulse-ingest", "--kill=ohlc", "sql/ohlc.sql"];
     assert_eq!(action(&kill), Ok(Action::Kill("ohlc".to_owned())));
-    check_line(&["stockpulse-ingest"], expect!["the SQL file is missing, such as sql/ohlc.sql"]);
+    check_line(
+        &["stockpulse-ingest"],
+        expect!["the SQL file is missing, such as sql/ohlc.sql"],
+    );
     check_line(
         &["stockpulse-ingest", "--status=a", "--kill=b"],
         expect!["--status and --kill exclude each other"],

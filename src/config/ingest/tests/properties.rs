@@ -66,16 +66,27 @@ fn reading_starts_at_times_as_in_spark() {
     ]));
     check_conf(
         "spark.stockpulse.startingTimestamp=yesterday",
-        expect![[r#"spark.stockpulse.startingTimestamp (--conf) is "yesterday"; it must be milliseconds since 1970 such as 1700000000000"#]],
+        expect![[
+            r#"spark.stockpulse.startingTimestamp (--conf) is "yesterday"; it must be milliseconds since 1970 such as 1700000000000"#
+        ]],
     );
-    check_conf("spark.stockpulse.startingTimestamp=-1", expect![[r#"spark.stockpulse.startingTimestamp (--conf) is "-1"; it must be milliseconds since 1970 such as 1700000000000"#]]);
+    check_conf(
+        "spark.stockpulse.startingTimestamp=-1",
+        expect![[
+            r#"spark.stockpulse.startingTimestamp (--conf) is "-1"; it must be milliseconds since 1970 such as 1700000000000"#
+        ]],
+    );
     check_conf(
         "spark.stockpulse.startingOffsetsByTimestamp={\"t\":{\"0\":-2}}",
-        expect![[r#"spark.stockpulse.startingOffsetsByTimestamp (--conf) is "{"t":{"0":-2}}"; it must be milliseconds since 1970 by topic and partition such as {"raw_ticks":{"0":1700000000000}}"#]],
+        expect![[
+            r#"spark.stockpulse.startingOffsetsByTimestamp (--conf) is "{"t":{"0":-2}}"; it must be milliseconds since 1970 by topic and partition such as {"raw_ticks":{"0":1700000000000}}"#
+        ]],
     );
     check_conf(
         "spark.stockpulse.startingOffsetsByTimestampStrategy=earliest",
-        expect![[r#"spark.stockpulse.startingOffsetsByTimestampStrategy (--conf) is "earliest"; it must be error or latest"#]],
+        expect![[
+            r#"spark.stockpulse.startingOffsetsByTimestampStrategy (--conf) is "earliest"; it must be error or latest"#
+        ]],
     );
 }
 
@@ -91,7 +102,9 @@ fn a_codec_is_for_tables_that_name_none() {
     );
     check_conf(
         "spark.sql.parquet.compression.codec=brotli",
-        expect![[r#"spark.sql.parquet.compression.codec (--conf) is "brotli"; it must be zstd, snappy, gzip, lz4, lz4_raw, uncompressed or none"#]],
+        expect![[
+            r#"spark.sql.parquet.compression.codec (--conf) is "brotli"; it must be zstd, snappy, gzip, lz4, lz4_raw, uncompressed or none"#
+        ]],
     );
 }
 
@@ -105,7 +118,9 @@ fn times_are_utc() {
     }
     check_conf(
         "spark.sql.session.timeZone=America/New_York",
-        expect![[r#"spark.sql.session.timeZone (--conf) is "America/New_York"; it must be UTC: windows, folders and times are UTC; what is shown to people is converted where it is read"#]],
+        expect![[
+            r#"spark.sql.session.timeZone (--conf) is "America/New_York"; it must be UTC: windows, folders and times are UTC; what is shown to people is converted where it is read"#
+        ]],
     );
 }
 
@@ -153,10 +168,22 @@ fn what_spark_knows_and_we_do_not_need_is_said_with_what_to_do() {
 
 #[test]
 fn what_would_be_wrong_to_pass_over_is_refused() {
-    check_conf("spark.stockpulse.endingOffsets=latest", expect!["spark.stockpulse.endingOffsets (--conf) is not for StockPulse: --available-now ends with what the topic holds at the start"]);
-    check_conf("spark.stockpulse.subscribe=raw_ticks", expect!["spark.stockpulse.subscribe (--conf) is not for StockPulse: the topic is in the SQL: topic = '…'"]);
+    check_conf(
+        "spark.stockpulse.endingOffsets=latest",
+        expect![
+            "spark.stockpulse.endingOffsets (--conf) is not for StockPulse: --available-now ends with what the topic holds at the start"
+        ],
+    );
+    check_conf(
+        "spark.stockpulse.subscribe=raw_ticks",
+        expect![
+            "spark.stockpulse.subscribe (--conf) is not for StockPulse: the topic is in the SQL: topic = '…'"
+        ],
+    );
     check_conf(
         "spark.stockpulse.kafka.sasl.password=hunter2",
-        expect!["spark.stockpulse.kafka.sasl.password (--conf) is not for StockPulse: a librdkafka property is spark.kafka.NAME"],
+        expect![
+            "spark.stockpulse.kafka.sasl.password (--conf) is not for StockPulse: a librdkafka property is spark.kafka.NAME"
+        ],
     );
 }

@@ -154,10 +154,30 @@ fn a_wrong_command_line_ends_with_2() {
     check_refusal(
         &["job.sql", "--deploy-mode", "cluster"],
         2,
-        expect![[r#""#]],
+        expect![[r#"
+            error: --deploy-mode cluster: a local job runs in this process, so its mode is client; a cluster is --master arroyo://HOST:PORT, and a job that outlives the terminal is one of systemd's or Docker's
+
+            for more information, try '--help'
+        "#]],
     );
-    check_refusal(&["job.sql", "--files", "none.csv"], 2, expect![[r#""#]]);
-    check_refusal(&["job.sql", "--load-spark-defaults"], 2, expect![[r#""#]]);
+    check_refusal(
+        &["job.sql", "--files", "none.csv"],
+        2,
+        expect![[r#"
+        error: --files: there is no file none.csv
+
+        for more information, try '--help'
+    "#]],
+    );
+    check_refusal(
+        &["job.sql", "--load-spark-defaults"],
+        2,
+        expect![[r#"
+        error: --load-spark-defaults: neither SPARK_CONF_DIR nor SPARK_HOME is set, so there is no spark-defaults.conf to read; name a file by --properties-file
+
+        for more information, try '--help'
+    "#]],
+    );
     check_refusal(
         &["job.sql", "--properties-file", "none.conf"],
         2,
@@ -278,7 +298,22 @@ fn a_line_of_the_original_says_which_one_to_type_now() {
         "org.apache.spark:spark-sql-kafka-0-10_2.12:3.5.1",
         "spark_apps/spark_processor.py",
     ];
-    check_refusal(&line, 2, expect![[r#""#]]);
+    check_refusal(
+        &line,
+        2,
+        expect![[r#"
+        error: spark_apps/spark_processor.py is a program for Spark. StockPulse runs a SQL file without Spark; the one that makes candles is sql/ohlc.sql. Type
+
+          stockpulse-ingest --master local[2] sql/ohlc.sql
+
+        without
+          --packages: Kafka and Parquet are built in
+
+        docs/SPARK.md has what became of every option and property
+
+        for more information, try '--help'
+    "#]],
+    );
 }
 
 #[test]

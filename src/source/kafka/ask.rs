@@ -123,6 +123,9 @@ impl Asking<'_> {
         times_ms: &BTreeMap<Partition, i64>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Offsets>, SourceError> {
+        if times_ms.is_empty() {
+            return Ok(Some(Offsets::default()));
+        }
         self.until_answered(stop, || {
             let mut asked = TopicPartitionList::with_capacity(times_ms.len());
             for (&partition, &time) in times_ms {

@@ -44,7 +44,14 @@ fn a_file_is_a_table_of_its_own_name() {
         .with_file("log4j.properties", "a=b\n");
     let ended = run(&shell, &undeclared(), "Sectors.2026.csv,log4j.properties");
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    expect![[r#""#]].assert_eq(&ended.stdout);
+    expect![[r#"
+         sector | minute              |    trades
+        --------+---------------------+-----------
+         tech   | 2019-12-05T06:18:00 |         1
+         energy | 2019-12-05T06:18:00 |         1
+         tech   | 2019-12-05T06:19:00 |         1
+    "#]]
+    .assert_eq(&ended.stdout);
     let warned = "--files: log4j.properties has no effect";
     assert!(ended.stderr.contains(warned), "{}", ended.stderr);
 
@@ -52,7 +59,13 @@ fn a_file_is_a_table_of_its_own_name() {
     let shell = Shell::new().with_file("x.ndjson", lines);
     let ended = run(&shell, &undeclared(), "x.ndjson#sectors");
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    expect![[r#""#]].assert_eq(&ended.stdout);
+    expect![[r#"
+         sector | minute              |    trades
+        --------+---------------------+-----------
+         tech   | 2019-12-05T06:18:00 |         1
+         tech   | 2019-12-05T06:19:00 |         1
+    "#]]
+    .assert_eq(&ended.stdout);
 }
 
 #[test]

@@ -202,7 +202,8 @@ pub fn of_times(
     let offsets = bounds.iter().map(|(&partition, bounds)| match found.0.get(&partition) {
         // What came after the bounds were asked for is still to come.
         Some(&offset) => Ok((partition, offset.clamp(bounds.low, bounds.high))),
-        None if or_latest => Ok((partition, bounds.high)),
+        // What is empty has nothing that could be missed.
+            None if or_latest || bounds.low == bounds.high => Ok((partition, bounds.high)),
         None => Err(JobError::Usage(format!(
             "topic {}, partition {partition}: no message is of {} or later, where reading is to start; begin there with what comes next by --conf spark.stockpulse.startingOffsetsByTimestampStrategy=latest, or give an earlier time",
             topic.name(),

@@ -59,7 +59,7 @@ pub const PROPERTIES: [(&str, &str); 27] = [
     ),
     (
         BY_TIMESTAMP_STRATEGY,
-        "where no message is that young: error (default), or latest",
+        "where no message of a partition is that young: error (default; not where it is empty), or latest",
     ),
     (
         MAX_OFFSETS,

@@ -47,9 +47,10 @@ fn a_job_begins_where_it_is_told() {
     );
 }
 
-/// How a job begins at `start` on two partitions: with frames that Kafka stamped 100, 200, 200, and with one stamped 150.
+/// How a job begins at `start` on three partitions: with frames that Kafka stamped 100, 200, 200, with one stamped 150,
+/// and with none.
 fn stamped(start: StartAt) -> Result<u64, JobError> {
-    let topic = ReplayTopic::new("raw_ticks", 2);
+    let topic = ReplayTopic::new("raw_ticks", 3);
     for (partition, stamp) in [(0, 100), (0, 200), (0, 200), (1, 150)] {
         let time = 1_785_578_400_000_i64 + stamp;
         let payload = format!(r#"{{"data":[{{"s":"A","p":1.5,"t":{time},"v":1}}]}}"#);
@@ -76,7 +77,7 @@ fn a_job_begins_with_the_first_message_of_a_time() {
     assert_eq!(since(Times::All(0), false).unwrap(), 4);
     assert_eq!(since(Times::All(at(150)), false).unwrap(), 3);
     assert_eq!(since(Times::All(at(151)), true).unwrap(), 2);
-    let each = |one, other| Times::Each(BTreeMap::from([(0, at(one)), (1, at(other))]));
+    let each = |one, other| Times::Each(BTreeMap::from([(0, at(one)), (1, at(other)), (2, 0)]));
     assert_eq!(since(each(200, 0), false).unwrap(), 3);
     assert_eq!(since(each(201, 151), true).unwrap(), 0);
     let error = |times| since(times, false).unwrap_err().to_string();

@@ -10,6 +10,7 @@ use super::spark::Unneeded;
 /// Deliberately no doc comment: its brackets would be links.
 const MASTER_HELP: &str = "local[N]: N worker threads, local[*]: one for each CPU, local: one; arroyo://HOST:PORT: an Arroyo cluster [default: local[*]]";
 
+const JOB: &str = "What is run";
 const STARTED: &str = "How it is started, as by spark-submit";
 const RUNNING: &str = "A job that runs";
 const OURS: &str = "StockPulse's own";
@@ -23,18 +24,18 @@ const OURS: &str = "StockPulse's own";
 #[command(
     name = "stockpulse-ingest",
     version,
-    max_term_width = 100,
+    max_term_width = reference::LINE_LETTERS,
     args_override_self = true,
     after_help = reference::help(),
     next_help_heading = STARTED
 )]
 pub struct IngestArgs {
     /// The SQL file, such as sql/ohlc.sql
-    #[arg(value_name = "SQL_FILE")]
+    #[arg(value_name = "SQL_FILE", help_heading = JOB)]
     pub sql: Option<PathBuf>,
 
     /// Values of the file's variables; the options below may stand behind the file too
-    #[arg(value_name = "NAME=VALUE")]
+    #[arg(value_name = "NAME=VALUE", help_heading = JOB)]
     pub variables: Vec<String>,
 
     /// Where it runs, and on how many threads.

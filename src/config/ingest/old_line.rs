@@ -27,10 +27,10 @@ pub(super) fn refuse_program(args: &IngestArgs) -> Result<(), UsageError> {
         .collect();
     let left_out = match left_out.is_empty() {
         true => String::new(),
-        false => format!("\nwithout{}", left_out.concat()),
+        false => format!("without{}\n\n", left_out.concat()),
     };
     Err(UsageError(format!(
-        "{} is a program for Spark. StockPulse runs a SQL file without Spark; the one that makes candles is {MAIN_JOB}. Type\n\n  {}\n{left_out}\n\ndocs/SPARK.md has what became of every option and property",
+        "{} is a program for Spark. StockPulse runs a SQL file without Spark; the one that makes candles is {MAIN_JOB}. Type\n\n  {}\n\n{left_out}docs/SPARK.md has what became of every option and property",
         sql.display(),
         line(args)
     )))

@@ -10,13 +10,14 @@ use super::spark::SPARK_OPTIONS;
 
 /// Where the text of a property begins in `--help`.
 const TEXT_COLUMN: usize = 43;
-/// Letters of a line of `--help` at the most.
-const LINE_LETTERS: usize = 110;
+/// Letters of a line of `--help` at the most: clap would break a longer one where it likes.
+pub(super) const LINE_LETTERS: usize = 100;
 
 const AFTER_PROPERTIES: &str = "
---rebuild is for an edit that is refused otherwise: another window or key, a column renamed or removed. It is
-given once: stopped or killed, it goes on when it is given again, and without it the old candles stand. Afterwards
-the job goes on, or ends with --available-now. What was in the table before is in _old/ beside it, to be deleted by you.
+--rebuild is for an edit that is refused otherwise: another window or key, a column renamed or
+removed. It is given once: stopped or killed, it goes on when it is given again, and without it the
+old candles stand. Afterwards the job goes on, or ends with --available-now. What was in the table
+before is in _old/ beside it, to be deleted by you.
 
 Other options of spark-submit (--packages, --class, …) are accepted and have no effect: docs/SPARK.md.
 

@@ -138,7 +138,12 @@ fn an_old_line_is_answered_with_the_new_one() {
 fn an_old_line_without_anything_to_leave_out_is_the_same_with_the_sql_file() {
     check_line(
         &["stockpulse-ingest", "--name", "My App", "app.py", "x"],
-        expect![[r#""#]],
+        expect![[r#"
+            app.py is a program for Spark. StockPulse runs a SQL file without Spark; the one that makes candles is sql/ohlc.sql. Type
+
+              stockpulse-ingest --name My-App sql/ohlc.sql
+
+            docs/SPARK.md has what became of every option and property"#]],
     );
 }
 

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::Serialize;
 
@@ -54,6 +55,25 @@ impl CheckpointStore {
         })
     }
 
+    /// The newest checkpoint of a directory, and when it was written, without the lock: another process may be writing
+    /// there. `None`: there is none, or no such directory.
+    ///
+    /// # Errors
+    /// As [`CheckpointStore::load`].
+    pub fn peek(dir: &Path) -> Result<Option<(Checkpoint, Option<SystemTime>)>, CheckpointError> {
+        if !dir.is_dir() {
+            return Ok(None);
+        }
+        let epochs = epochs_in(dir).map_err(|error| io_error("read directory", dir, &error))?;
+        let Some(&epoch) = epochs.last() else {
+            return Ok(None);
+        };
+        let path = dir.join(file_name(epoch));
+        let written = fs::metadata(&path).and_then(|metadata| metadata.modified());
+        let checkpoint = read(&path, epoch)?;
+        Ok(Some((checkpoint, written.ok())))
+    }
+
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -80,16 +100,7 @@ impl CheckpointStore {
         let Some(&epoch) = self.epochs.last() else {
             return Ok(None);
         };
-        let path = self.path(epoch);
-        let bytes = fs::read(&path).map_err(|error| io_error("read checkpoint", &path, &error))?;
-        let checkpoint = document::decode::<Checkpoint>(&bytes).and_then(|checkpoint| {
-            if checkpoint.epoch == epoch {
-                Ok(checkpoint)
-            } else {
-                Err(format!("it holds epoch {}", checkpoint.epoch))
-            }
-        });
-        checkpoint.map(Some).map_err(|why| damaged(&path, &why))
+        read(&self.path(epoch), epoch).map(Some)
     }
 
     /// Makes `checkpoint` the newest, durably (temp file, fsync, rename, fsync of the directory),
@@ -123,6 +134,19 @@ impl CheckpointStore {
     fn path(&self, epoch: Epoch) -> PathBuf {
         self.dir.join(file_name(epoch))
     }
+}
+
+/// The document of an epoch.
+fn read(path: &Path, epoch: Epoch) -> Result<Checkpoint, CheckpointError> {
+    let bytes = fs::read(path).map_err(|error| io_error("read checkpoint", path, &error))?;
+    let checkpoint = document::decode::<Checkpoint>(&bytes).and_then(|checkpoint| {
+        if checkpoint.epoch == epoch {
+            Ok(checkpoint)
+        } else {
+            Err(format!("it holds epoch {}", checkpoint.epoch))
+        }
+    });
+    checkpoint.map_err(|why| damaged(path, &why))
 }
 
 /// Writes a document so that it appears whole and stays: temp file, fsync, rename, fsync of the directory.

@@ -378,6 +378,7 @@ impl<'a> Coordinator<'a> {
         self.metrics
             .open(windows, taken.closed.open_groups, taken.watermark);
         self.summary.open_windows = windows;
+        self.check_memory(taken.closed.open_bytes, windows)?;
         let open = taken.open.iter().flatten();
         self.summary.open_since = open.map(|window| window.start).min();
         let rows = self.rows(taken.closed.tables)?;

@@ -47,8 +47,48 @@ pub enum StartAt {
     Latest,
     /// Where the consumer group stands; with what is retained of a partition that it does not know.
     Group,
+    /// With the first message of each partition that Kafka stamped at a time or later.
+    Since {
+        /// Which time.
+        times: Times,
+        /// Where no message is that young: whether to begin with what comes next, else the job does not start.
+        or_latest: bool,
+    },
     /// Per partition an offset, or -2 (earliest), or -1 (latest); every partition must be named.
     Offsets(BTreeMap<Partition, i64>),
+}
+
+/// From when on a topic is read, milliseconds since 1970 UTC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Times {
+    /// The same for all partitions.
+    All(i64),
+    /// Per partition; every partition must be named.
+    Each(BTreeMap<Partition, i64>),
+}
+
+/// The newest commit of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastCommit {
+    /// Its number.
+    pub epoch: Epoch,
+    /// When it was written, where the file system says so.
+    pub at: Option<std::time::SystemTime>,
+    /// Ticks that were read up to it, since the job began.
+    pub read: u64,
+}
+
+/// The newest commit in a checkpoint directory, whoever may be writing there; `None`: there is none yet.
+///
+/// # Errors
+/// It cannot be read.
+pub fn last_commit(dir: &std::path::Path) -> Result<Option<LastCommit>, JobError> {
+    let newest = CheckpointStore::peek(dir)?;
+    Ok(newest.map(|(checkpoint, at)| LastCommit {
+        epoch: checkpoint.epoch,
+        at,
+        read: checkpoint.counts.read,
+    }))
 }
 
 /// A job to run.
@@ -162,6 +202,9 @@ pub fn run(
     let bounds = topic.bounds()?;
     if checkpoint.is_none() && spec.start == StartAt::Group {
         spec.start = start::of_group(topic, &bounds)?;
+    }
+    if let (None, StartAt::Since { times, or_latest }) = (&checkpoint, &spec.start) {
+        spec.start = start::of_times(topic, &bounds, times, *or_latest)?;
     }
     epoch::Coordinator::new(spec, store.as_mut(), sinks, letters, checkpoint, tasks).run(
         topic,

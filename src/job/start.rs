@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::lane::LaneStart;
-use super::{JobError, JobSpec, StartAt};
+use super::{JobError, JobSpec, StartAt, Times};
 use crate::checkpoint::Checkpoint;
 use crate::disk::Disk;
 use crate::model::{Partition, Watermark};
@@ -180,12 +180,53 @@ pub fn of_group(
     Ok(StartAt::Offsets(offsets.collect()))
 }
 
+/// Where messages are as young as was asked for, as offsets of every partition.
+pub fn of_times(
+    topic: &dyn Topic,
+    bounds: &BTreeMap<Partition, Bounds>,
+    times: &Times,
+    or_latest: bool,
+) -> Result<StartAt, JobError> {
+    let time = |partition: Partition| match times {
+        Times::All(time) => Ok((partition, *time)),
+        Times::Each(times) => match times.get(&partition) {
+            Some(time) => Ok((partition, *time)),
+            None => Err(JobError::Usage(format!(
+                "startingOffsetsByTimestamp names no time for partition {partition}; it must name all of the topic's"
+            ))),
+        },
+    };
+    let times: BTreeMap<Partition, i64> =
+        bounds.keys().copied().map(time).collect::<Result<_, _>>()?;
+    let found = topic.offsets_since(&times)?;
+    let offsets = bounds.iter().map(|(&partition, bounds)| match found.0.get(&partition) {
+        // What came after the bounds were asked for is still to come.
+        Some(&offset) => Ok((partition, offset.clamp(bounds.low, bounds.high))),
+        // What is empty has nothing that could be missed.
+            None if or_latest || bounds.low == bounds.high => Ok((partition, bounds.high)),
+        None => Err(JobError::Usage(format!(
+            "topic {}, partition {partition}: no message is of {} or later, where reading is to start; begin there with what comes next by --conf spark.stockpulse.startingOffsetsByTimestampStrategy=latest, or give an earlier time",
+            topic.name(),
+            time_words(times[&partition])
+        ))),
+    });
+    Ok(StartAt::Offsets(offsets.collect::<Result<_, _>>()?))
+}
+
+/// A time as people read it, and as it was given.
+fn time_words(time_ms: i64) -> String {
+    match chrono::DateTime::from_timestamp_millis(time_ms) {
+        Some(time) => format!("{} ({time_ms})", time.format("%Y-%m-%d %H:%M:%S UTC")),
+        None => time_ms.to_string(),
+    }
+}
+
 fn first_offset(start: &StartAt, partition: Partition, bounds: Bounds) -> Result<i64, JobError> {
     match start {
         StartAt::Earliest => Ok(bounds.low),
         StartAt::Latest => Ok(bounds.high),
         // Resolved before; without a known offset it is where the topic begins.
-        StartAt::Group => Ok(bounds.low),
+        StartAt::Group | StartAt::Since { .. } => Ok(bounds.low),
         StartAt::Offsets(offsets) => match offsets.get(&partition) {
             Some(-2) => Ok(bounds.low),
             Some(-1) => Ok(bounds.high),
@@ -266,7 +307,7 @@ fn open_files(
             .filter_map(|name| output.schema.index_of(name).ok())
             .collect(),
         file_bytes: sink.rolling_bytes,
-        compression: compression(sink.compression),
+        compression: compression(sink.compression.unwrap_or_default()),
         row_group_bytes: sink.row_group_bytes,
         filename_prefix: sink.filename_prefix.clone(),
         sort_columns: output.sort_columns.clone(),

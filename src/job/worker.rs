@@ -96,6 +96,8 @@ pub struct ClosedTables {
     pub counts: Counts,
     /// Distinct keys in windows that stay open.
     pub open_groups: usize,
+    /// Bytes that these windows take, where they are limited.
+    pub open_bytes: usize,
 }
 
 impl ClosedTables {
@@ -108,6 +110,7 @@ impl ClosedTables {
         self.partitions.extend(other.partitions);
         self.counts.add(&other.counts);
         self.open_groups += other.open_groups;
+        self.open_bytes += other.open_bytes;
     }
 }
 
@@ -356,6 +359,7 @@ impl Worker {
             closed.letters.extend(letters.map(|rows| (partition, rows)));
             closed.counts.add(&member.lane.take_counts());
             closed.open_groups += member.lane.open_groups();
+            closed.open_bytes += member.lane.open_bytes();
             let replay = member.lane.progress().replay_point();
             let (next, watermark) = member.lane.reached();
             let state = PartitionState {

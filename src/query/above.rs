@@ -9,6 +9,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::Result;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryConsumer, MemoryReservation};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
@@ -145,18 +147,38 @@ impl Above {
 #[derive(Debug)]
 pub struct Tasks {
     context: Arc<TaskContext>,
+    /// What open windows take of the memory that there is; `None`: there is no limit.
+    held: Option<MemoryReservation>,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Tasks {
-    /// Tasks of a session.
-    pub fn new(state: &SessionState) -> Result<Tasks> {
+    /// Tasks of a session, which together with open windows take so many bytes at the most.
+    pub fn new(state: &SessionState, memory_limit: Option<usize>) -> Result<Tasks> {
+        let mut context = state.task_ctx();
+        let mut held = None;
+        if let Some(bytes) = memory_limit {
+            let pool = Arc::new(GreedyMemoryPool::new(bytes));
+            let runtime = RuntimeEnvBuilder::from_runtime_env(&context.runtime_env())
+                .with_memory_pool(pool)
+                .build_arc()?;
+            held = Some(MemoryConsumer::new("open windows").register(&runtime.memory_pool));
+            context = Arc::new(TaskContext::from(state).with_runtime(runtime));
+        }
         Ok(Tasks {
-            context: state.task_ctx(),
+            context,
+            held,
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?,
         })
+    }
+
+    /// Sets aside what open windows take of the memory that there is. False: there is not so much.
+    pub fn hold(&self, bytes: usize) -> bool {
+        self.held
+            .as_ref()
+            .is_none_or(|held| held.try_resize(bytes).is_ok())
     }
 
     /// Waits for something of DataFusion's.

@@ -350,6 +350,17 @@ impl Table {
         self.groups.as_ref().map_or(1, |groups| groups.len())
     }
 
+    /// Bytes that it takes, about: keys, accumulators, and rows that are kept.
+    pub fn bytes(&self) -> usize {
+        let groups = self.groups.as_ref().map_or(0, |groups| groups.size());
+        let accumulators = self
+            .accumulators
+            .iter()
+            .map(|accumulator| accumulator.size());
+        let kept = self.kept.iter().map(RecordBatch::get_array_memory_size);
+        groups + accumulators.sum::<usize>() + kept.sum::<usize>()
+    }
+
     fn intern(
         &mut self,
         plan: &Aggregates,

@@ -33,6 +33,7 @@ pub struct JobPlan {
     /// What the file means, for the checkpoint: see [`compare`](super::compare).
     pub meaning: BTreeMap<String, String>,
     tables: StaticTables,
+    memory_limit: Option<usize>,
 }
 
 /// The static tables, and the session that plans over them.
@@ -90,7 +91,7 @@ impl JobPlan {
     pub fn load(&mut self) -> Result<Tasks, String> {
         let told = |error: DataFusionError| without_kind(&error.strip_backtrace()).to_owned();
         let StaticTables { state, tables } = &self.tables;
-        let tasks = Tasks::new(state).map_err(told)?;
+        let tasks = Tasks::new(state, self.memory_limit).map_err(told)?;
         for table in tables {
             tasks.wait(table.load())?;
         }
@@ -103,6 +104,16 @@ impl JobPlan {
             output.pipeline.load(state).map_err(told)?;
         }
         Ok(tasks)
+    }
+
+    /// Open windows, and what is computed when they close, take so many bytes at the most.
+    pub fn limit_memory(&mut self, bytes: u64) {
+        self.memory_limit = Some(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+
+    /// See [`JobPlan::limit_memory`]; `None`: there is no limit.
+    pub fn memory_limit(&self) -> Option<usize> {
+        self.memory_limit
     }
 
     /// The session that it was planned in.

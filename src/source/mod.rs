@@ -74,6 +74,9 @@ pub trait Topic: Send + Sync {
     fn commit(&self, offsets: &Offsets);
     /// Where the consumer group stands, of the partitions where it stands anywhere.
     fn group_offsets(&self) -> Result<Offsets, SourceError>;
+    /// Per partition the first offset whose message Kafka stamped at the time that is asked for or later; of the
+    /// partitions that have such a message. Times are milliseconds since 1970 UTC.
+    fn offsets_since(&self, times_ms: &BTreeMap<Partition, i64>) -> Result<Offsets, SourceError>;
 }
 
 impl<T: Topic + ?Sized> Topic for Arc<T> {
@@ -99,6 +102,10 @@ impl<T: Topic + ?Sized> Topic for Arc<T> {
 
     fn group_offsets(&self) -> Result<Offsets, SourceError> {
         (**self).group_offsets()
+    }
+
+    fn offsets_since(&self, times_ms: &BTreeMap<Partition, i64>) -> Result<Offsets, SourceError> {
+        (**self).offsets_since(times_ms)
     }
 }
 

@@ -144,6 +144,17 @@ impl Topic for ReplayTopic {
     fn group_offsets(&self) -> Result<Offsets, SourceError> {
         Ok(self.shared.state().committed.clone())
     }
+
+    fn offsets_since(&self, times_ms: &BTreeMap<Partition, i64>) -> Result<Offsets, SourceError> {
+        let state = self.shared.state();
+        let found = times_ms.iter().filter_map(|(partition, time)| {
+            let mut frames = state.logs.get(partition)?.frames.iter();
+            let is_young = |frame: &ReplayFrame| frame.timestamp_ms.is_some_and(|at| at >= *time);
+            let (offset, _) = frames.find(|(_, frame)| is_young(frame))?;
+            Some((*partition, *offset))
+        });
+        Ok(Offsets(found.collect()))
+    }
 }
 
 struct Place {

@@ -60,6 +60,10 @@ impl<T: Topic> Topic for Announced<T> {
     fn group_offsets(&self) -> Result<Offsets, SourceError> {
         self.topic.group_offsets()
     }
+
+    fn offsets_since(&self, times_ms: &BTreeMap<Partition, i64>) -> Result<Offsets, SourceError> {
+        self.topic.offsets_since(times_ms)
+    }
 }
 
 /// A source whose first poll is told, if no other's was.

@@ -10,7 +10,7 @@ use super::refuse;
 use crate::config::ingest::args::IngestArgs;
 use crate::config::ingest::{DeadLetters, IngestOptions, StartingOffsets, Trigger};
 use crate::config::kafka::KafkaProperties;
-use crate::job::{JobError, StartAt};
+use crate::job::{JobError, StartAt, Times};
 use crate::model::Exit;
 use crate::query::sql::SqlFile;
 use crate::query::{Explained, Line, Output, Section, SinkOptions, duration_words, explain};
@@ -204,6 +204,22 @@ fn begins(start: &StartAt) -> String {
         StartAt::Earliest => "with the earliest message".to_owned(),
         StartAt::Latest => "after the latest message".to_owned(),
         StartAt::Group => "where the consumer group stands".to_owned(),
+        StartAt::Since { times, or_latest } => {
+            let at = match times {
+                Times::All(time) => moment(*time),
+                Times::Each(times) => {
+                    let times = times.iter();
+                    let times =
+                        times.map(|(partition, time)| format!("{partition} {}", moment(*time)));
+                    format!("partition {}", times.collect::<Vec<_>>().join(", "))
+                }
+            };
+            let absent = match or_latest {
+                true => "; where there is none, after the latest message",
+                false => "",
+            };
+            format!("with the first message of {at} or later{absent}")
+        }
         StartAt::Offsets(offsets) => {
             let offsets = offsets.iter().map(|(partition, offset)| match *offset {
                 StartingOffsets::EARLIEST => format!("{partition} earliest"),
@@ -214,6 +230,13 @@ fn begins(start: &StartAt) -> String {
         }
     };
     format!("{at}, unless a checkpoint says where")
+}
+
+fn moment(time_ms: i64) -> String {
+    match chrono::DateTime::from_timestamp_millis(time_ms) {
+        Some(time) => time.format("%Y-%m-%d %H:%M:%S%.3f UTC").to_string(),
+        None => format!("{time_ms} ms"),
+    }
 }
 
 /// What is committed, and when.

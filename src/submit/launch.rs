@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use super::begin::Announced;
 use super::letters::dead_letters;
-use crate::config::ingest::{DEFAULT_TRIGGER, IngestOptions, StartingOffsets, Trigger};
+use crate::config::ingest::{Absent, DEFAULT_TRIGGER, IngestOptions, StartingOffsets, Trigger};
 use crate::config::kafka::KafkaProperties;
 use crate::disk::Disk;
 use crate::job::{
     self, Clock, DeadLetters, JobError, JobSpec, MICRO_BATCH_FRAMES, ProgressReport, StartAt,
-    Summary,
+    Summary, Times,
 };
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::{Exit, Partition};
@@ -76,7 +76,7 @@ pub struct Prepared {
 /// What is wrong with either.
 pub fn prepare(options: &IngestOptions, sql: &SqlFile) -> Result<Prepared, LaunchError> {
     let since = Instant::now();
-    let plan = JobPlan::new(sql).map_err(LaunchError::Sql)?;
+    let plan = plan(options, sql)?;
     let source = &plan.source.options;
     let group = source.group_id.clone();
     let kafka = options.kafka(&source.bootstrap_servers, &source.kafka_properties());
@@ -91,6 +91,15 @@ pub fn prepare(options: &IngestOptions, sql: &SqlFile) -> Result<Prepared, Launc
         sql: sql.clone(),
         since,
     })
+}
+
+/// What the file does, within the limits of `options`.
+fn plan(options: &IngestOptions, sql: &SqlFile) -> Result<JobPlan, LaunchError> {
+    let mut plan = JobPlan::new(sql).map_err(LaunchError::Sql)?;
+    if let Some(bytes) = options.memory_limit {
+        plan.limit_memory(bytes);
+    }
+    Ok(plan)
 }
 
 /// Runs what is prepared, after a rebuild if there is to be one, until it is done, `stop` is set, or it cannot go on. `None`: it was
@@ -170,7 +179,7 @@ pub fn launch(
     if options.trigger == Trigger::AvailableNow || stopping() {
         return Ok(Some(rebuilt));
     }
-    let plan = JobPlan::new(&sql).map_err(LaunchError::Sql)?;
+    let plan = self::plan(options, &sql)?;
     Ok(Some(job::run(spec(plan), &topic, on_progress)?))
 }
 
@@ -198,14 +207,32 @@ fn start_at(
         }
         (None, Some(SourceOffset::Group)) => Ok(StartAt::Group),
         (None, _) => Ok(StartAt::Earliest),
-        (Some(StartingOffsets::Map(topics)), _) => match topics.get(topic) {
-            Some(offsets) => Ok(StartAt::Offsets(offsets.clone())),
-            None => Err(LaunchError::Usage(format!(
-                "spark.stockpulse.startingOffsets has no offsets for topic {topic}, which the SQL reads; it has {}",
-                topics.keys().cloned().collect::<Vec<_>>().join(", ")
-            ))),
-        },
+        (Some(StartingOffsets::Map(topics)), _) => {
+            of_topic(topics, topic, "startingOffsets").map(StartAt::Offsets)
+        }
+        (Some(StartingOffsets::Since { time_ms, absent }), _) => Ok(StartAt::Since {
+            times: Times::All(*time_ms),
+            or_latest: *absent == Absent::Latest,
+        }),
+        (Some(StartingOffsets::SinceEach { times_ms, absent }), _) => Ok(StartAt::Since {
+            times: Times::Each(of_topic(times_ms, topic, "startingOffsetsByTimestamp")?),
+            or_latest: *absent == Absent::Latest,
+        }),
     }
+}
+
+/// What a property says of the topic that the SQL reads.
+fn of_topic(
+    topics: &BTreeMap<String, BTreeMap<Partition, i64>>,
+    topic: &str,
+    property: &str,
+) -> Result<BTreeMap<Partition, i64>, LaunchError> {
+    topics.get(topic).cloned().ok_or_else(|| {
+        LaunchError::Usage(format!(
+            "spark.stockpulse.{property} has nothing for topic {topic}, which the SQL reads; it has {}",
+            topics.keys().cloned().collect::<Vec<_>>().join(", ")
+        ))
+    })
 }
 
 /// Where checkpoints go: as told, else beside the first folder that is written to. `None`: the job only

@@ -1,14 +1,18 @@
 //! spark-submit's command line: reads the configuration and the SQL file, then starts the job.
 //!
-//! [`run`] is `stockpulse-ingest`; [`progress`] shows how a job gets on; `explain` looks at one without a start.
+//! [`run`] is `stockpulse-ingest`; [`progress`] shows how a job gets on; `explain` looks at one without a start;
+//! `local` finds jobs that run, and `supervise` starts one again that failed.
 
 mod arroyo;
 mod begin;
 mod explain;
 pub mod launch;
 mod letters;
+mod local;
 pub mod page;
 pub mod progress;
+mod supervise;
+mod tables;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -22,12 +26,14 @@ use tracing::{debug, info, warn};
 
 use crate::config::env::load_dotenv;
 use crate::config::ingest::args::IngestArgs;
-use crate::config::ingest::{IngestOptions, Master, Trigger, UsageError, read_properties_file};
+use crate::config::ingest::{
+    Action, Codec, IngestOptions, Master, Trigger, UsageError, read_properties_files,
+};
 use crate::config::log::init_logging;
 use crate::job::{Rebuild, Summary};
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::Exit;
-use crate::query::sql::SqlFile;
+use crate::query::sql::{ParquetCompression, SqlFile};
 use progress::{Progress, ProgressKind};
 
 /// `stockpulse-ingest`: runs the SQL file that the command line names, and returns how it ended.
@@ -55,11 +61,26 @@ pub fn run() -> ExitCode {
         }
     };
     init_logging(options.verbose);
+    let is_local = matches!(options.master, Master::Local { .. });
+    if is_local
+        && options.supervise
+        && options.action == Action::Run
+        && look.is_none()
+        && !supervise::is_supervised()
+    {
+        // The job says what there is to be said.
+        return supervise::supervise(&options);
+    }
     for warning in warnings {
         warn!("{warning}");
     }
     if options.verbose {
         eprintln!("{}", options.describe());
+    }
+    match &options.action {
+        Action::Status(id) if is_local => return local::status(id, &options),
+        Action::Kill(id) if is_local => return local::kill(id),
+        _ => {}
     }
     if let Master::Arroyo(cluster) = &options.master {
         return arroyo::run(&options, cluster, look);
@@ -68,7 +89,7 @@ pub fn run() -> ExitCode {
         Ok(sql) => {
             for name in options.unused_vars(&sql.variables) {
                 warn!(
-                    "spark.stockpulse.var.{name} has no effect: {} has no {{{{ {name} }}}}",
+                    "the value of {name} has no effect: {} has no {{{{ {name} }}}}",
                     options.sql_path.display()
                 );
             }
@@ -89,9 +110,11 @@ pub fn run() -> ExitCode {
 }
 
 fn resolve(args: IngestArgs) -> Result<(IngestOptions, Vec<String>), UsageError> {
-    let properties = read_properties_file(args.properties_file.as_deref())?;
+    let files = read_properties_files(&args, &environment)?;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    IngestOptions::resolve(args, properties.as_deref(), &environment, cpus)
+    let resolved = IngestOptions::resolve(args, &files, &environment, cpus)?;
+    tables::check(&resolved.0.files)?;
+    Ok(resolved)
 }
 
 /// An environment variable; one that is not UTF-8 counts as not set.
@@ -99,13 +122,29 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Reads and parses the SQL file; the error says where and what.
+/// Reads and parses the SQL file, and adds what the command line says of it; the error says where and what.
 fn read_sql(options: &IngestOptions) -> Result<SqlFile, String> {
     let path: &Path = &options.sql_path;
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("the SQL file {} cannot be read: {error}", path.display()))?;
     let lookup = |name: &str| options.variable(name, &environment);
-    SqlFile::parse(&path.display().to_string(), &text, &lookup).map_err(|faults| faults.to_string())
+    let mut sql = SqlFile::parse(&path.display().to_string(), &text, &lookup)
+        .map_err(|faults| faults.to_string())?;
+    if let Some(codec) = options.codec {
+        sql.set_compression(compression(codec));
+    }
+    tables::add(&mut sql, &options.files)?;
+    Ok(sql)
+}
+
+fn compression(codec: Codec) -> ParquetCompression {
+    match codec {
+        Codec::Uncompressed => ParquetCompression::Uncompressed,
+        Codec::Snappy => ParquetCompression::Snappy,
+        Codec::Gzip => ParquetCompression::Gzip,
+        Codec::Zstd => ParquetCompression::Zstd,
+        Codec::Lz4 => ParquetCompression::Lz4,
+    }
 }
 
 /// Runs the job until it is done, or a signal stops it after a last commit; a second signal ends the
@@ -128,6 +167,8 @@ fn start(options: IngestOptions, sql: SqlFile) -> ExitCode {
     let console = progress.console();
     let page = page::open(&options, &sql, &metrics);
     let board = page.as_ref().map(|page| &page.board);
+    let address = page.as_ref().map(|page| page.address().to_string());
+    let listed = local::enter(&options, prepared.checkpoint_dir.as_deref(), address, false);
     let ended = launch::launch(
         prepared,
         &options,
@@ -142,7 +183,7 @@ fn start(options: IngestOptions, sql: SqlFile) -> ExitCode {
             progress.update(report);
         },
     );
-    drop(page);
+    drop((page, listed));
     progress.finish();
     match ended {
         Ok(Some(summary)) => {

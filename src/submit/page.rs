@@ -23,6 +23,11 @@ impl JobPage {
         format!("http://{}", self.page.address())
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.page.address()
+    }
+
     /// An epoch is over.
     pub fn update(&self, report: &ProgressReport) {
         self.board.update(report, Utc::now().timestamp_millis());

@@ -162,7 +162,7 @@ fn a_dry_run_refuses_what_a_start_refuses() {
         OHLC,
         &["--conf", other],
         2,
-        "has no offsets for topic raw_ticks",
+        "has nothing for topic raw_ticks",
     );
     refused(OHLC, &["--conf", "spark.kafka.no.such=1"], 2, "no.such");
     refused(

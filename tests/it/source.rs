@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::ClientConfig;
 
@@ -18,6 +18,8 @@ use stockpulse::model::{Offsets, Partition};
 use stockpulse::source::kafka::KafkaTopic;
 use stockpulse::source::replay::{ReplayFrame, ReplayTopic};
 use stockpulse::source::{Bounds, Event, Source, SourceError, Topic};
+
+use crate::support::broker::TestBroker;
 
 const TOPIC: &str = "raw_ticks";
 const GROUP: &str = "stockpulse-test";
@@ -511,4 +513,36 @@ fn a_job_ends_although_the_broker_is_gone() {
     drop(source);
     drop(topic);
     assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
+}
+
+/// The embedded broker keeps no times, and says of each that there is none; Apache Kafka knows them.
+#[test]
+fn offsets_are_found_by_the_times_of_messages() {
+    let broker = TestBroker::start(2);
+    let kafka = KafkaProperties::new(broker.bootstrap.as_str());
+    let topic = KafkaTopic::connect(&kafka, &broker.topic, GROUP, PATIENCE, &|| false);
+    let topic = topic.unwrap().unwrap();
+    let now = || {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        since.as_millis() as i64
+    };
+    let begun = now();
+    broker.produce([(0, &b"one"[..]), (0, b"two"), (1, b"three")]);
+    let between = now() + 1;
+    while now() < between {
+        std::hint::spin_loop();
+    }
+    broker.produce([(0, &b"four"[..])]);
+    let since = |times: &[(Partition, i64)]| {
+        let times = times.iter().copied().collect();
+        topic.offsets_since(&times).unwrap().0
+    };
+    let offsets = |found: &[(Partition, i64)]| found.iter().copied().collect::<BTreeMap<_, _>>();
+    let (all, later) = match broker.keeps_times() {
+        true => (offsets(&[(0, 0), (1, 0)]), offsets(&[(0, 2)])),
+        false => (offsets(&[]), offsets(&[])),
+    };
+    assert_eq!(since(&[(0, begun), (1, begun)]), all);
+    assert_eq!(since(&[(0, between), (1, between)]), later);
+    assert_eq!(since(&[]), offsets(&[]));
 }

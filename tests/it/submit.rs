@@ -1,6 +1,10 @@
 //! `stockpulse-ingest` as a person types it: exit codes, messages, where values come from.
 
+mod files;
+mod memory;
 mod printed;
+mod running;
+mod supervised;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -108,7 +112,11 @@ fn help_and_version_are_no_errors() {
 fn a_wrong_command_line_ends_with_2() {
     let missing = Shell::new().run(&[], &[]);
     assert_eq!(missing.code, Some(2));
-    assert!(missing.stderr.contains("<SQL_FILE>"), "{}", missing.stderr);
+    assert!(
+        missing.stderr.contains("the SQL file is missing"),
+        "{}",
+        missing.stderr
+    );
     let unknown = Shell::new().run(&["--mastr", "local", "job.sql"], &[]);
     assert_eq!(unknown.code, Some(2));
     assert!(unknown.stderr.contains("--master"), "{}", unknown.stderr);
@@ -144,13 +152,31 @@ fn a_wrong_command_line_ends_with_2() {
     "#]],
     );
     check_refusal(
-        &["job.sql", "--master", "arroyo://localhost:5115"],
+        &["job.sql", "--deploy-mode", "cluster"],
         2,
         expect![[r#"
-            error: --master arroyo://localhost:5115: submitting to Arroyo is not there yet; create a pipeline with this file in the cluster's own console, or use local[*]
+            error: --deploy-mode cluster: a local job runs in this process, so its mode is client; a cluster is --master arroyo://HOST:PORT, and a job that outlives the terminal is one of systemd's or Docker's
 
             for more information, try '--help'
         "#]],
+    );
+    check_refusal(
+        &["job.sql", "--files", "none.csv"],
+        2,
+        expect![[r#"
+        error: --files: there is no file none.csv
+
+        for more information, try '--help'
+    "#]],
+    );
+    check_refusal(
+        &["job.sql", "--load-spark-defaults"],
+        2,
+        expect![[r#"
+        error: --load-spark-defaults: neither SPARK_CONF_DIR nor SPARK_HOME is set, so there is no spark-defaults.conf to read; name a file by --properties-file
+
+        for more information, try '--help'
+    "#]],
     );
     check_refusal(
         &["job.sql", "--properties-file", "none.conf"],
@@ -227,6 +253,8 @@ fn a_variable_is_confs_then_the_environments_then_dotenvs_then_the_default() {
     assert_eq!(variable(&shell, &file, &environment), "file");
     let line = [&file[..], &["--conf", "spark.stockpulse.var.WHAT=conf"]].concat();
     assert_eq!(variable(&shell, &line, &environment), "conf");
+    let line = [&line[..], &["WHAT=argument"]].concat();
+    assert_eq!(variable(&shell, &line, &environment), "argument");
 }
 
 #[test]
@@ -244,14 +272,47 @@ fn a_dotenv_that_cannot_be_read_is_said_without_its_text() {
 #[test]
 fn what_has_no_effect_is_a_warning() {
     let shell = Shell::new().with_file("job.sql", ECHO);
-    let ended = shell.run(&["job.sql", "--conf", "spark.executor.memory=4g"], &[]);
+    let line = [
+        "--packages",
+        "org.apache.spark:spark-sql-kafka-0-10_2.12:3.5.1",
+        "-c",
+        "spark.sql.shuffle.partitions=4",
+        "job.sql",
+    ];
+    let ended = shell.run(&line, &[]);
     assert_eq!(ended.code, Some(3));
-    assert!(
-        ended
-            .stderr
-            .contains("spark.executor.memory (--conf) has no effect here"),
-        "{}",
-        ended.stderr
+    for warning in [
+        "--packages has no effect here: Kafka and Parquet are built in",
+        "spark.sql.shuffle.partitions (--conf) has no effect here: nothing is shuffled",
+    ] {
+        assert!(ended.stderr.contains(warning), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_line_of_the_original_says_which_one_to_type_now() {
+    let line = [
+        "--master",
+        "local[2]",
+        "--packages",
+        "org.apache.spark:spark-sql-kafka-0-10_2.12:3.5.1",
+        "spark_apps/spark_processor.py",
+    ];
+    check_refusal(
+        &line,
+        2,
+        expect![[r#"
+        error: spark_apps/spark_processor.py is a program for Spark. StockPulse runs a SQL file without Spark; the one that makes candles is sql/ohlc.sql. Type
+
+          stockpulse-ingest --master local[2] sql/ohlc.sql
+
+        without
+          --packages: Kafka and Parquet are built in
+
+        docs/SPARK.md has what became of every option and property
+
+        for more information, try '--help'
+    "#]],
     );
 }
 
@@ -271,6 +332,39 @@ fn verbose_shows_the_configuration_without_secrets() {
         assert!(ended.stderr.contains(shown), "{shown}: {}", ended.stderr);
     }
     assert!(!ended.stderr.contains("hunter"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_codec_and_a_time_to_begin_at_reach_the_job() {
+    let shell = Shell::new();
+    let explained = |sql: &str, conf: &str| {
+        std::fs::write(shell.path().join("job.sql"), sql).unwrap();
+        let ended = shell.run(&["job.sql", "--explain", "--conf", conf], &[]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stdout
+    };
+    let main_job = include_str!("../../sql/ohlc.sql");
+    let snappy = "spark.sql.parquet.compression.codec=snappy";
+    let told = explained(main_job, snappy);
+    assert!(told.contains("snappy") && !told.contains("zstd"), "{told}");
+    let named = main_job.replacen(
+        "format = 'parquet'",
+        "format = 'parquet', 'parquet.compression' = 'gzip'",
+        1,
+    );
+    let told = explained(&named, snappy);
+    assert!(told.contains("gzip") && !told.contains("snappy"), "{told}");
+    let told = explained(main_job, "spark.stockpulse.startingTimestamp=1700000000000");
+    let begins = "with the first message of 2023-11-14 22:13:20.000 UTC or later";
+    assert!(told.contains(begins), "{told}");
+    let other = "spark.stockpulse.startingOffsetsByTimestamp={\"other\":{\"0\":5}}";
+    let ended = shell.run(&["job.sql", "--dry-run", "--conf", other], &[]);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("has nothing for topic raw_ticks"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]

@@ -4,59 +4,39 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use super::reference;
+use super::spark::Unneeded;
+
 /// Deliberately no doc comment: its brackets would be links.
 const MASTER_HELP: &str = "local[N]: N worker threads, local[*]: one for each CPU, local: one; arroyo://HOST:PORT: an Arroyo cluster [default: local[*]]";
 
-const AFTER_HELP: &str = "\
-Properties (--conf, or the properties file):
-  spark.sql.streaming.checkpointLocation   where checkpoints are kept (default: beside the data)
-  spark.stockpulse.trigger                 availableNow, or the least time between commits, such as
-                                           10 seconds (default: windows as soon as they can be
-                                           closed, all else every second)
-  spark.stockpulse.startingOffsets         earliest (default), latest, or {\"topic\":{\"0\":23,\"1\":-2}};
-                                           -2 is earliest, -1 latest; without a checkpoint only
-  spark.stockpulse.maxOffsetsPerTrigger    messages that one trigger reads at most (default: no limit)
-  spark.stockpulse.failOnDataLoss          refuse to start when needed offsets are gone, and a rebuild that
-                                           would lose candles (default: true)
-  spark.stockpulse.maxFutureSkew           event times further than this in the future of their Kafka
-                                           timestamp are rejected (default: 10 minutes)
-  spark.stockpulse.deadLetters             keep what is in no candle, rejects and late ticks, with its reason and
-                                           bytes: a folder (Parquet), or kafka:TOPIC (default: counted only)
-  spark.stockpulse.compaction              false: the files of a day stay as they were written; by default
-                                           they become one, never those of today and yesterday (UTC)
-  spark.stockpulse.compactionGrace         how long ago the last of them was published (default: 1 hour)
-  spark.stockpulse.rebuild                 true: as --rebuild (default: false)
-  spark.ui.enabled                         false: no page of the job (default: true)
-  spark.ui.port                            the page's port; the next free one of 16 is taken (default: 8086)
-  spark.stockpulse.ui.host                 address it listens on (default: 127.0.0.1); STOCKPULSE_JOB_TOKEN in
-                                           the environment is the token that it then asks for
-  spark.stockpulse.arroyo.parallelism      subtasks of a pipeline on Arroyo (default: the partitions of its topic)
-  spark.stockpulse.arroyo.checkpointInterval  time between its checkpoints, 1 second to a day (default: the
-                                           trigger's, else the cluster's own); ARROYO_TOKEN in the environment
-                                           is the token that the cluster asks for
-  spark.stockpulse.var.NAME                value of {{ NAME }} in the SQL file; it beats the environment,
-                                           which beats .env, which beats the default in the file
-  spark.kafka.PROPERTY                     any librdkafka property; it beats the SQL file's options
-  spark.master, spark.app.name             as --master and --name
-
---rebuild is for an edit that is refused otherwise: another window or key, a column renamed or removed. It is
-given once: stopped or killed, it goes on when it is given again, and without it the old candles stand. Afterwards
-the job goes on, or ends with --available-now. What was in the table before is in _old/ beside it, to be deleted by you.
-
-Exit codes: 0 done, or stopped by a signal after a last commit; 1 anything else; 2 usage;
-3 SQL refused; 4 Kafka or the cluster unreachable; 5 checkpoint or output belongs to another query;
-6 data loss; 7 output not writable.";
+const JOB: &str = "What is run";
+const STARTED: &str = "How it is started, as by spark-submit";
+const RUNNING: &str = "A job that runs";
+const OURS: &str = "StockPulse's own";
 
 /// Runs a SQL file as a streaming job: Kafka in, Parquet out.
 ///
-/// A flag beats --conf, which beats the properties file.
+/// A flag beats --conf, which beats the properties file. What spark-submit has beside these options is accepted, and
+/// docs/SPARK.md says what to do instead.
 // Deliberately without Debug: a property may be a password.
 #[derive(Clone, Parser)]
-#[command(name = "stockpulse-ingest", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(
+    name = "stockpulse-ingest",
+    version,
+    max_term_width = reference::LINE_LETTERS,
+    args_override_self = true,
+    after_help = reference::help(),
+    next_help_heading = STARTED
+)]
 pub struct IngestArgs {
     /// The SQL file, such as sql/ohlc.sql
-    #[arg(value_name = "SQL_FILE")]
+    #[arg(value_name = "SQL_FILE", help_heading = JOB)]
     pub sql: Option<PathBuf>,
+
+    /// Values of the file's variables; the options below may stand behind the file too
+    #[arg(value_name = "NAME=VALUE", help_heading = JOB)]
+    pub variables: Vec<String>,
 
     /// Where it runs, and on how many threads.
     #[arg(long, value_name = "MASTER", help = MASTER_HELP)]
@@ -65,14 +45,6 @@ pub struct IngestArgs {
     /// With a cluster: client stays until the job ends and stops it with Ctrl-C, cluster returns when it runs
     #[arg(long, value_name = "MODE")]
     pub deploy_mode: Option<String>,
-
-    /// Say how the job of this id gets on, then end
-    #[arg(long, value_name = "ID")]
-    pub status: Option<String>,
-
-    /// Stop the job of this id, then end
-    #[arg(long, value_name = "ID")]
-    pub kill: Option<String>,
 
     /// The job's name, also of its consumer group; the SQL file's name without .sql if not given
     #[arg(long, value_name = "NAME")]
@@ -86,24 +58,69 @@ pub struct IngestArgs {
     #[arg(long, value_name = "FILE")]
     pub properties_file: Option<PathBuf>,
 
-    /// Read what the topic holds now, then end: --conf spark.stockpulse.trigger=availableNow
+    /// Read SPARK_CONF_DIR/spark-defaults.conf, else SPARK_HOME/conf/spark-defaults.conf, before the properties
+    /// file; not without this option, since it was written for Spark
     #[arg(long)]
-    pub available_now: bool,
+    pub load_spark_defaults: bool,
 
-    /// Compute everything that Kafka retains again by the SQL as it is now, into a new generation beside the
-    /// table, then swap it in; readers go on meanwhile, the old generation is kept aside
-    #[arg(long)]
-    pub rebuild: bool,
+    /// Tables to join with: each FILE.csv, .parquet or .json (a line an object), with commas between them, is a table
+    /// of its own name, unless the SQL declares that one; FILE#NAME gives another name
+    #[arg(long, value_name = "FILES")]
+    pub files: Option<String>,
 
-    /// Check the SQL file and the options as a start would, then end: no Kafka, nothing written
-    #[arg(long)]
-    pub dry_run: bool,
+    /// Memory of open windows and of what is computed when they close, such as 512m or 2g; the job ends with an error
+    /// when it takes more [default: no limit]
+    #[arg(long, value_name = "MEM")]
+    pub driver_memory: Option<String>,
 
-    /// Say what the job reads, computes, holds in memory and writes, then end; as --dry-run otherwise
+    /// As --driver-memory, which beats it: job and executor are one process
+    #[arg(long, value_name = "MEM")]
+    pub executor_memory: Option<String>,
+
+    /// Worker threads where --master is local[*] or not given, which local[N] beats; on Arroyo the parallelism
+    #[arg(long, value_name = "NUM")]
+    pub total_executor_cores: Option<String>,
+
+    /// As --total-executor-cores, which beats it: there is one executor
+    #[arg(long, value_name = "NUM")]
+    pub executor_cores: Option<String>,
+
+    /// Start the job again when it failed, after 1 second to a minute; not when that cannot help (exit codes 2, 3, 5
+    /// and 6)
     #[arg(long)]
-    pub explain: bool,
+    pub supervise: bool,
 
     /// Say what the configuration amounts to, and log more
     #[arg(long, short)]
     pub verbose: bool,
+
+    /// Say how a job gets on, then end: its name, or the number of its process; of one that does not run too, if
+    /// its SQL file is given
+    #[arg(long, value_name = "ID", help_heading = RUNNING)]
+    pub status: Option<String>,
+
+    /// Stop a job of this machine or the cluster after a last commit, then end
+    #[arg(long, value_name = "ID", help_heading = RUNNING)]
+    pub kill: Option<String>,
+
+    /// Read what the topic holds now, then end: --conf spark.stockpulse.trigger=availableNow
+    #[arg(long, help_heading = OURS)]
+    pub available_now: bool,
+
+    /// Compute everything that Kafka retains again by the SQL as it is now, into a new generation beside the
+    /// table, then swap it in; readers go on meanwhile, the old generation is kept aside
+    #[arg(long, help_heading = OURS)]
+    pub rebuild: bool,
+
+    /// Check the SQL file and the options as a start would, then end: no Kafka, nothing written
+    #[arg(long, help_heading = OURS)]
+    pub dry_run: bool,
+
+    /// Say what the job reads, computes, holds in memory and writes, then end; as --dry-run otherwise
+    #[arg(long, help_heading = OURS)]
+    pub explain: bool,
+
+    /// What spark-submit has, and nothing here needs.
+    #[command(flatten)]
+    pub unneeded: Unneeded,
 }

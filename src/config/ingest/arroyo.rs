@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::properties::{Properties, Property, known};
-use super::{UsageError, values};
+use super::properties::{Properties, Property};
+use super::{UsageError, known, values};
 use crate::model::parse_duration;
 
 /// More subtasks than this are a slip of the finger.

@@ -1,12 +1,11 @@
 //! Where a job runs: in this process, or on an Arroyo cluster.
 
-use super::UsageError;
 use super::arroyo::{ArroyoSettings, settings};
-use super::properties::{Properties, known};
+use super::properties::Properties;
+use super::resources::{Cores, MOST_THREADS};
+use super::{UsageError, known};
 use crate::config::secret::Secret;
 
-/// More threads than this are a slip of the finger.
-const MOST_THREADS: usize = 1024;
 /// The token that an Arroyo cluster asks for; from the environment only, since a command line is public.
 const ARROYO_TOKEN: &str = "ARROYO_TOKEN";
 /// The port of Arroyo's REST API, unless told otherwise.
@@ -47,12 +46,14 @@ impl Master {
     }
 }
 
-/// `--master`, else `spark.master`, else `local[*]`.
+/// `--master`, else `spark.master`, else `local[*]`, which is `cores` where they are given, else `cpus` threads.
 pub(super) fn master(
     flag: Option<&str>,
     properties: &Properties,
     environment: &dyn Fn(&str) -> Option<String>,
     cpus: usize,
+    cores: Option<&Cores>,
+    warnings: &mut Vec<String>,
 ) -> Result<Master, UsageError> {
     let property = properties.get(known::MASTER);
     let master = flag
@@ -75,19 +76,37 @@ pub(super) fn master(
             settings: settings(properties, environment)?,
         }));
     }
+    // Spark's second number, how often a task may fail, has no meaning here: a job has no tasks.
+    let master = match master.split_once(',') {
+        Some((threads, failures))
+            if failures.trim_end_matches(']').trim().parse::<u32>().is_ok() =>
+        {
+            &format!("{threads}]")
+        }
+        _ => master,
+    };
+    if master == "local[*]" {
+        let threads = cores.map_or(cpus.clamp(1, MOST_THREADS), |cores| cores.threads);
+        return Ok(Master::Local { threads });
+    }
     let threads = match master {
         "local" => Some(1),
-        "local[*]" => Some(cpus.clamp(1, MOST_THREADS)),
         _ => master
             .strip_prefix("local[")
             .and_then(|rest| rest.strip_suffix(']'))
             .and_then(|number| number.trim().parse().ok())
             .filter(|number| (1..=MOST_THREADS).contains(number)),
     };
-    match threads {
-        Some(threads) => Ok(Master::Local { threads }),
-        None => Err(UsageError(wrong_master(master))),
+    let Some(threads) = threads else {
+        return Err(UsageError(wrong_master(master)));
+    };
+    if let Some(cores) = cores.filter(|cores| cores.threads != threads) {
+        warnings.push(format!(
+            "{} has no effect beside --master {master}; it counts where that is local[*], or is not given",
+            cores.said
+        ));
     }
+    Ok(Master::Local { threads })
 }
 
 /// `host`, `host:port` or `[v6]:port`, with Arroyo's port where none is given.

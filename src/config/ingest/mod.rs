@@ -1,12 +1,20 @@
 //! The configuration of `stockpulse-ingest`, in spark-submit's shape.
 //!
 //! A flag beats `--conf`, which beats the properties file, which beats the default. [`args`] is the command
-//! line, `properties` reads names and values, `values` reads what each value means.
+//! line, `spark` what else spark-submit has, `known` which properties there are, and `reference` tells people of all
+//! three; `properties` reads names and values; `values`, `starting`, `resources` and `master` what each value means.
 
 pub mod args;
 mod arroyo;
+mod describe;
+mod known;
 mod master;
+mod old_line;
 mod properties;
+pub mod reference;
+mod resources;
+pub mod spark;
+mod starting;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +24,11 @@ use std::time::Duration;
 use args::IngestArgs;
 pub use arroyo::ArroyoSettings;
 pub use master::{Cluster, Master};
-use properties::{Properties, known};
-pub use values::{DeadLetters, StartingOffsets, Trigger};
+pub use properties::read_properties_files;
+use properties::{Properties, is_variable_name};
+pub use resources::TableFile;
+pub use starting::{Absent, StartingOffsets};
+pub use values::{Codec, DeadLetters, Trigger};
 
 use super::kafka::KafkaProperties;
 use super::secret::Secret;
@@ -83,14 +94,24 @@ pub struct IngestOptions {
     pub name: String,
     /// Worker threads, 1 and more.
     pub threads: usize,
+    /// Threads that were asked for beside the master, by spark-submit's options for cores.
+    pub cores: Option<usize>,
+    /// Bytes that open windows, and what is computed when they close, may take; `None`: no limit.
+    pub memory_limit: Option<u64>,
     /// Where it runs.
     pub master: Master,
     /// Whether this process stays until the job ends; a local one always does.
     pub deploy_mode: DeployMode,
     /// What is to be done with it.
     pub action: Action,
-    /// The SQL file.
+    /// Whether a job that failed is started again.
+    pub supervise: bool,
+    /// The SQL file; empty where none is needed.
     pub sql_path: PathBuf,
+    /// Files that are tables, unless the SQL declares them.
+    pub files: Vec<TableFile>,
+    /// The codec of Parquet files where the SQL names none.
+    pub codec: Option<Codec>,
     /// Where checkpoints are kept; `None`: beside the data.
     pub checkpoint_location: Option<PathBuf>,
     /// When micro-batches are committed, and whether the run ends.
@@ -111,7 +132,7 @@ pub struct IngestOptions {
     pub rebuild: bool,
     /// Where the job's page is; `None`: it has none.
     pub ui: Option<UiOptions>,
-    /// Values of the SQL file's variables from `spark.stockpulse.var.NAME`.
+    /// Values of the SQL file's variables, from what stands behind the file, else `spark.stockpulse.var.NAME`.
     pub vars: BTreeMap<String, String>,
     /// librdkafka properties from `KAFKA_PROPERTIES`: the SQL file's options beat them.
     pub kafka_environment: Vec<(String, Secret)>,
@@ -124,30 +145,62 @@ pub struct IngestOptions {
 impl IngestOptions {
     /// Makes the options of a command line.
     ///
-    /// `properties_file` is the text of `--properties-file`, `environment` gives environment variables,
-    /// `cpus` is what `local[*]` means. Also returns what has no effect, a sentence each.
+    /// `texts` are those of properties files, each with what messages call it; a later one beats an earlier one.
+    /// `environment` gives environment variables, `cpus` is what `local[*]` means. Also returns what has no effect, a
+    /// sentence each.
     ///
     /// # Errors
     /// The first value that is wrong.
     pub fn resolve(
         args: IngestArgs,
-        properties_file: Option<&str>,
+        texts: &[(PathBuf, String)],
         environment: &dyn Fn(&str) -> Option<String>,
         cpus: usize,
     ) -> Result<(IngestOptions, Vec<String>), UsageError> {
+        old_line::refuse_program(&args)?;
         let mut properties = Properties::default();
-        if let (Some(text), Some(path)) = (properties_file, &args.properties_file) {
+        for (path, text) in texts {
             properties.add_file(path, text);
         }
         properties.add_conf(&args.conf)?;
-        let warnings = properties.check_names()?;
+        let mut warnings: Vec<String> = args.unneeded.warnings().collect();
+        warnings.extend(properties.check_names()?);
+        properties.read(known::TIME_ZONE, values::time_zone)?;
         let name = values::job_name(
             args.name.as_deref(),
             &properties,
             args.sql.as_deref().unwrap_or(Path::new("")),
         )?;
-        let master = master::master(args.master.as_deref(), &properties, environment, cpus)?;
+        let cores = resources::cores(&args, &properties, &mut warnings)?;
+        let master = master::master(
+            args.master.as_deref(),
+            &properties,
+            environment,
+            cpus,
+            cores.as_ref(),
+            &mut warnings,
+        )?;
+        let cores = cores.map(|cores| cores.threads);
+        let memory_limit = resources::memory(&args, &properties, &mut warnings)?;
+        let supervise = args.supervise || flag(&properties, known::SUPERVISE)?;
+        let files = resources::files(args.files.as_deref(), &properties)?;
+        if matches!(master, Master::Arroyo(_)) {
+            for (flag, is_given) in [
+                ("--driver-memory", memory_limit.is_some()),
+                ("--supervise", supervise),
+                ("--files", !files.is_empty()),
+            ] {
+                if is_given {
+                    warnings.push(format!(
+                        "{flag} has no effect with --master {}: it is for jobs of this process",
+                        args.master.as_deref().unwrap_or("arroyo")
+                    ));
+                }
+            }
+        }
+        let deploy_mode = deploy_mode(args.deploy_mode.as_deref(), &properties, &master)?;
         let action = action(&args)?;
+        let vars = variables(&args, &properties)?;
         let trigger = match (args.available_now, properties.get(known::TRIGGER)) {
             (true, _) => Trigger::AvailableNow,
             (false, Some(property)) => values::trigger(&property)?,
@@ -156,13 +209,18 @@ impl IngestOptions {
         let options = IngestOptions {
             name,
             threads: master.threads(),
+            cores,
+            memory_limit,
             master,
-            deploy_mode: deploy_mode(args.deploy_mode.as_deref(), &properties)?,
+            deploy_mode,
             action,
+            supervise,
+            files,
+            codec: properties.read(known::COMPRESSION, values::codec)?,
             sql_path: args.sql.unwrap_or_default(),
             checkpoint_location: properties.read(known::CHECKPOINT_LOCATION, values::local_path)?,
             trigger,
-            starting_offsets: properties.read(known::STARTING_OFFSETS, values::starting_offsets)?,
+            starting_offsets: starting::starting(&properties, &mut warnings)?,
             max_offsets_per_trigger: properties.read(known::MAX_OFFSETS, values::positive)?,
             fail_on_data_loss: properties
                 .read(known::FAIL_ON_DATA_LOSS, values::boolean)?
@@ -172,12 +230,9 @@ impl IngestOptions {
                 .unwrap_or(DEFAULT_MAX_FUTURE_SKEW),
             dead_letters: properties.read(known::DEAD_LETTERS, values::dead_letters)?,
             compaction: compaction(&properties)?,
-            rebuild: args.rebuild
-                || properties
-                    .read(known::REBUILD, values::boolean)?
-                    .unwrap_or(false),
+            rebuild: args.rebuild || flag(&properties, known::REBUILD)?,
             ui: ui(&properties, environment)?,
-            vars: properties.below(known::VAR_PREFIX).collect(),
+            vars,
             kafka_environment: kafka_environment(environment)?,
             kafka_conf: properties
                 .below(known::KAFKA_PREFIX)
@@ -193,10 +248,15 @@ impl IngestOptions {
         IngestOptions {
             name: name.to_owned(),
             threads,
+            cores: None,
+            memory_limit: None,
             master: Master::Local { threads },
             deploy_mode: DeployMode::Client,
             action: Action::Run,
+            supervise: false,
             sql_path: PathBuf::new(),
+            files: Vec::new(),
+            codec: None,
             checkpoint_location: None,
             trigger,
             starting_offsets: None,
@@ -214,8 +274,7 @@ impl IngestOptions {
         }
     }
 
-    /// The value of a variable of the SQL file: `spark.stockpulse.var.NAME`, else the environment, in
-    /// which `.env` is; a variable that is set to nothing there counts as not set.
+    /// The value of a variable of the SQL file: what was given for it, else the environment, in which `.env` is; a variable that is set to nothing there counts as not set.
     pub fn variable(
         &self,
         name: &str,
@@ -248,59 +307,6 @@ impl IngestOptions {
         }
         kafka
     }
-
-    /// The options, a line each, without values that may be secret.
-    pub fn describe(&self) -> String {
-        let names = |pairs: &[(String, Secret)]| {
-            let names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
-            names.join(", ")
-        };
-        let letters = match &self.dead_letters {
-            Some(letters) => letters.to_string(),
-            None => "not kept".to_owned(),
-        };
-        let vars: Vec<&str> = self.vars.keys().map(String::as_str).collect();
-        let checkpoint = match &self.checkpoint_location {
-            Some(path) => path.display().to_string(),
-            None => "beside the data".to_owned(),
-        };
-        let compaction = match self.compaction {
-            Some(grace) => format!("true, {grace:?} after the last file"),
-            None => "false".to_owned(),
-        };
-        format!(
-            "sql file                {}\n\
-             name                    {}\n\
-             master                  {}\n\
-             checkpointLocation      {checkpoint}\n\
-             trigger                 {:?}\n\
-             startingOffsets         {:?}\n\
-             maxOffsetsPerTrigger    {:?}\n\
-             failOnDataLoss          {}\n\
-             maxFutureSkew           {:?}\n\
-             deadLetters             {letters}\n\
-             compaction              {compaction}\n\
-             rebuild                 {}\n\
-             variables               {}\n\
-             Kafka properties        {}\n\
-             {KAFKA_PROPERTIES}        {}",
-            self.sql_path.display(),
-            self.name,
-            match &self.master {
-                Master::Local { threads } => format!("local[{threads}]"),
-                Master::Arroyo(cluster) => cluster.master.clone(),
-            },
-            self.trigger,
-            self.starting_offsets,
-            self.max_offsets_per_trigger,
-            self.fail_on_data_loss,
-            self.max_future_skew,
-            self.rebuild,
-            vars.join(", "),
-            names(&self.kafka_conf),
-            names(&self.kafka_environment),
-        )
-    }
 }
 
 /// `--status`, `--kill`, or the SQL file.
@@ -318,17 +324,68 @@ fn action(args: &IngestArgs) -> Result<Action, UsageError> {
     }
 }
 
-/// `--deploy-mode`, else `spark.submit.deployMode`, else client.
-fn deploy_mode(flag: Option<&str>, properties: &Properties) -> Result<DeployMode, UsageError> {
-    let property = properties.get(known::DEPLOY_MODE);
-    let mode = flag.or(property.as_ref().map(|property| property.value));
-    match mode {
-        None | Some("client") => Ok(DeployMode::Client),
-        Some("cluster") => Ok(DeployMode::Cluster),
-        Some(mode) => Err(UsageError(format!(
-            "--deploy-mode {mode}: it is client or cluster"
+/// `--deploy-mode`, else `spark.submit.deployMode`, else client; a job of this process has no other.
+fn deploy_mode(
+    flag: Option<&str>,
+    properties: &Properties,
+    master: &Master,
+) -> Result<DeployMode, UsageError> {
+    let Some(said) = properties.flag_or(flag, "--deploy-mode", known::DEPLOY_MODE) else {
+        return Ok(DeployMode::Client);
+    };
+    match (said.value, master) {
+        ("client", _) => Ok(DeployMode::Client),
+        ("cluster", Master::Arroyo(_)) => Ok(DeployMode::Cluster),
+        ("cluster", Master::Local { .. }) => Err(UsageError(format!(
+            "{said} cluster: a local job runs in this process, so its mode is client; a cluster is --master arroyo://HOST:PORT, and a job that outlives the terminal is one of systemd's or Docker's"
         ))),
+        _ => Err(said.wrong("client or cluster")),
     }
+}
+
+/// `NAME=VALUE` behind the SQL file, else `spark.stockpulse.var.NAME`.
+fn variables(
+    args: &IngestArgs,
+    properties: &Properties,
+) -> Result<BTreeMap<String, String>, UsageError> {
+    let mut variables: BTreeMap<String, String> = properties.below(known::VAR_PREFIX).collect();
+    if let Some(sql) = &args.sql
+        && let Some((name, _)) = sql.to_string_lossy().split_once('=')
+        && is_variable_name(name)
+    {
+        return Err(UsageError(format!(
+            "{name}=… stands where the SQL file belongs: the file comes first, what sets its variables after it"
+        )));
+    }
+    for (number, argument) in (1..).zip(&args.variables) {
+        match argument.split_once('=') {
+            Some((name, value)) if is_variable_name(name) => {
+                variables.insert(name.to_owned(), value.to_owned());
+            }
+            // Deliberately without the value, which may be a password.
+            Some((name, _)) => {
+                return Err(UsageError(format!(
+                    "argument {number} after the SQL file sets \"{name}\", which is no name of a variable: letters, digits and _, no digit first; a property is --conf NAME=VALUE"
+                )));
+            }
+            None if argument.ends_with(".sql") => {
+                return Err(UsageError(format!(
+                    "{argument}: a job is one SQL file, which may have several INSERTs; a second one is a second job"
+                )));
+            }
+            None => {
+                return Err(UsageError(format!(
+                    "argument {number} after the SQL file is not NAME=VALUE, which sets {{{{ NAME }}}} in it; options of StockPulse begin with --, and --help lists them"
+                )));
+            }
+        }
+    }
+    Ok(variables)
+}
+
+/// A property that is a flag.
+fn flag(properties: &Properties, name: &str) -> Result<bool, UsageError> {
+    Ok(properties.read(name, values::boolean)?.unwrap_or(false))
 }
 
 /// The grace of compaction; `None`: nothing is compacted. A wrong grace is wrong also then.
@@ -366,22 +423,6 @@ fn kafka_environment(
         .into_iter()
         .map(|(name, value)| (name, Secret::new(value)))
         .collect())
-}
-
-/// The properties file's text, if one is given.
-///
-/// # Errors
-/// It cannot be read.
-pub fn read_properties_file(path: Option<&Path>) -> Result<Option<String>, UsageError> {
-    path.map(|path| {
-        std::fs::read_to_string(path).map_err(|error| {
-            UsageError(format!(
-                "--properties-file {} cannot be read: {error}",
-                path.display()
-            ))
-        })
-    })
-    .transpose()
 }
 
 #[cfg(test)]

@@ -1,59 +1,12 @@
 //! `spark.*` properties: where they come from and which there are.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::UsageError;
+use super::args::IngestArgs;
+use super::{UsageError, known};
+use crate::config::kafka::KafkaProperties;
 use crate::model::nearest;
-
-/// Names of the properties that have an effect.
-pub(super) mod known {
-    pub const MASTER: &str = "spark.master";
-    pub const DEPLOY_MODE: &str = "spark.submit.deployMode";
-    pub const APP_NAME: &str = "spark.app.name";
-    pub const CHECKPOINT_LOCATION: &str = "spark.sql.streaming.checkpointLocation";
-    pub const TRIGGER: &str = "spark.stockpulse.trigger";
-    pub const STARTING_OFFSETS: &str = "spark.stockpulse.startingOffsets";
-    pub const MAX_OFFSETS: &str = "spark.stockpulse.maxOffsetsPerTrigger";
-    pub const FAIL_ON_DATA_LOSS: &str = "spark.stockpulse.failOnDataLoss";
-    pub const MAX_FUTURE_SKEW: &str = "spark.stockpulse.maxFutureSkew";
-    pub const DEAD_LETTERS: &str = "spark.stockpulse.deadLetters";
-    pub const COMPACTION: &str = "spark.stockpulse.compaction";
-    pub const COMPACTION_GRACE: &str = "spark.stockpulse.compactionGrace";
-    pub const UI_ENABLED: &str = "spark.ui.enabled";
-    pub const UI_PORT: &str = "spark.ui.port";
-    pub const UI_HOST: &str = "spark.stockpulse.ui.host";
-    pub const ARROYO_PARALLELISM: &str = "spark.stockpulse.arroyo.parallelism";
-    pub const ARROYO_CHECKPOINT_INTERVAL: &str = "spark.stockpulse.arroyo.checkpointInterval";
-    pub const REBUILD: &str = "spark.stockpulse.rebuild";
-    /// Begins the name of a property that is ours; an unknown one is an error.
-    pub const OUR_PREFIX: &str = "spark.stockpulse.";
-    /// Begins the name of a variable's value.
-    pub const VAR_PREFIX: &str = "spark.stockpulse.var.";
-    /// Begins the name of a librdkafka property.
-    pub const KAFKA_PREFIX: &str = crate::config::kafka::CONF_PREFIX;
-    /// Names without a free part.
-    pub const FIXED: [&str; 18] = [
-        MASTER,
-        DEPLOY_MODE,
-        APP_NAME,
-        CHECKPOINT_LOCATION,
-        TRIGGER,
-        STARTING_OFFSETS,
-        MAX_OFFSETS,
-        FAIL_ON_DATA_LOSS,
-        MAX_FUTURE_SKEW,
-        DEAD_LETTERS,
-        COMPACTION,
-        COMPACTION_GRACE,
-        REBUILD,
-        UI_ENABLED,
-        UI_PORT,
-        UI_HOST,
-        ARROYO_PARALLELISM,
-        ARROYO_CHECKPOINT_INTERVAL,
-    ];
-}
 
 /// Properties by name. Deliberately without `Debug`: a value may be a password.
 #[derive(Default)]
@@ -65,20 +18,27 @@ struct Given {
     place: String,
 }
 
-/// A property that is given.
+/// A property that is given, or the flag that beats it.
 pub(super) struct Property<'a> {
     pub value: &'a str,
     name: &'a str,
-    place: &'a str,
+    /// `None`: it is a flag.
+    place: Option<&'a str>,
+}
+
+impl std::fmt::Display for Property<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.place {
+            Some(place) => write!(f, "{} ({place})", self.name),
+            None => f.write_str(self.name),
+        }
+    }
 }
 
 impl Property<'_> {
     /// What is wrong with the value, and what would be right.
     pub fn wrong(&self, wanted: &str) -> UsageError {
-        let Property { value, name, place } = self;
-        UsageError(format!(
-            "{name} ({place}) is \"{value}\"; it must be {wanted}"
-        ))
+        UsageError(format!("{self} is \"{}\"; it must be {wanted}", self.value))
     }
 }
 
@@ -129,10 +89,11 @@ impl Properties {
     pub fn check_names(&self) -> Result<Vec<String>, UsageError> {
         let mut warnings = Vec::new();
         for (name, Given { place, .. }) in &self.0 {
-            let near = near(name)
-                .map(|near| format!("; did you mean {near}?"))
-                .unwrap_or_default();
-            if known::FIXED.contains(&name.as_str()) {
+            let hint = |table: &[(&'static str, &'static str)]| {
+                let entry = table.iter().find(|(entry, _)| known::fits(entry, name));
+                entry.map(|(_, instead)| *instead)
+            };
+            if all_names().any(|known| known == name) {
                 continue;
             } else if let Some(variable) = name.strip_prefix(known::VAR_PREFIX) {
                 if !is_variable_name(variable) {
@@ -147,29 +108,50 @@ impl Properties {
                         "{name} ({place}): the librdkafka property is missing"
                     )));
                 }
+            } else if let Some(instead) = hint(&known::REFUSED) {
+                return Err(UsageError(format!(
+                    "{name} ({place}) is not for StockPulse: {instead}"
+                )));
+            } else if let Some(instead) = hint(&known::WITHOUT_EFFECT) {
+                warnings.push(format!("{name} ({place}) has no effect here: {instead}"));
             } else if name.starts_with(known::OUR_PREFIX) {
-                let help = match near.is_empty() {
-                    true => "; --help lists them".to_owned(),
-                    false => near,
-                };
+                let help = near(name).unwrap_or_else(|| "; --help lists them".to_owned());
                 return Err(UsageError(format!(
                     "{name} ({place}) is not a property of StockPulse{help}"
                 )));
             } else {
+                let near = near(name).unwrap_or_default();
                 warnings.push(format!("{name} ({place}) has no effect here{near}"));
             }
         }
         Ok(warnings)
     }
 
-    /// The property of this name.
+    /// The property of this name, or of its other one.
     pub fn get(&self, name: &str) -> Option<Property<'_>> {
-        let (name, given) = self.0.get_key_value(name)?;
+        let other = (known::ALIASES.iter()).find(|(_, canonical)| *canonical == name);
+        let given = self.0.get_key_value(name);
+        let (name, given) = given.or_else(|| self.0.get_key_value(other?.0))?;
         Some(Property {
             value: &given.value,
             name,
-            place: &given.place,
+            place: Some(&given.place),
         })
+    }
+
+    /// What the flag says, else the property that is its other name.
+    pub fn flag_or<'a>(
+        &'a self,
+        flag: Option<&'a str>,
+        flag_name: &'static str,
+        name: &str,
+    ) -> Option<Property<'a>> {
+        let flag = flag.map(|value| Property {
+            value: value.trim(),
+            name: flag_name,
+            place: None,
+        });
+        flag.or_else(|| self.get(name))
     }
 
     /// The property of this name, as `meaning` reads it.
@@ -192,22 +174,78 @@ impl Properties {
     }
 }
 
-/// The property that `name` was meant to be; of ours only the part after the prefix counts.
-fn near(name: &str) -> Option<&'static str> {
-    let own_part = |name: &'static str| name.strip_prefix(known::OUR_PREFIX);
-    match name.strip_prefix(known::OUR_PREFIX) {
-        Some(wanted) => {
-            let near = nearest(wanted, known::FIXED.into_iter().filter_map(own_part))?;
-            known::FIXED
-                .into_iter()
-                .find(|name| own_part(name) == Some(near))
-        }
-        None => nearest(name, known::FIXED),
-    }
+fn all_names() -> impl Iterator<Item = &'static str> {
+    let aliases = known::ALIASES.iter().map(|(name, _)| *name);
+    known::PROPERTIES
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(aliases)
 }
 
-fn is_variable_name(name: &str) -> bool {
+/// The end of a sentence that says which property `name` was meant to be. Of ours only the part after the prefix
+/// counts, which is also how Spark's readStream calls its options.
+fn near(name: &str) -> Option<String> {
+    let own_part = |name: &'static str| name.strip_prefix(known::OUR_PREFIX);
+    let meant = match (name.strip_prefix(known::OUR_PREFIX), name) {
+        (Some(own), _) => nearest(own, all_names().filter_map(own_part))
+            .map(|near| format!("{}{near}", known::OUR_PREFIX)),
+        (None, name) if name.starts_with("kafka.") => Some(format!("spark.{name}")),
+        (None, name) => {
+            let option = all_names().find(|known| own_part(known) == Some(name));
+            option
+                .or_else(|| nearest(name, all_names()))
+                .map(str::to_owned)
+        }
+    };
+    meant.map(|meant| format!("; did you mean {meant}?"))
+}
+
+/// Whether a property of this name does anything.
+pub(super) fn has_effect(name: &str) -> bool {
+    let families = [known::KAFKA_PREFIX, known::VAR_PREFIX];
+    all_names().any(|known| known == name) || families.iter().any(|family| name.starts_with(family))
+}
+
+/// Whether a property's value is not to be shown.
+pub(super) fn is_secret(name: &str) -> bool {
+    name.starts_with(known::VAR_PREFIX) || KafkaProperties::is_secret(name)
+}
+
+/// Whether the SQL file can have a variable of this name.
+pub(super) fn is_variable_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// The texts of the properties files, each with what messages call it; a later one beats an earlier one. Of Spark's
+/// own defaults, if they are asked for, and of `--properties-file`.
+///
+/// # Errors
+/// One that was named cannot be read, or there are no defaults.
+pub fn read_properties_files(
+    args: &IngestArgs,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<(PathBuf, String)>, UsageError> {
+    let mut files = Vec::new();
+    if args.load_spark_defaults {
+        let set = |name| environment(name).filter(|value| !value.is_empty());
+        let folder = set("SPARK_CONF_DIR").map(PathBuf::from);
+        let folder = folder.or_else(|| Some(Path::new(&set("SPARK_HOME")?).join("conf")));
+        let Some(folder) = folder else {
+            return Err(UsageError(
+                "--load-spark-defaults: neither SPARK_CONF_DIR nor SPARK_HOME is set, so there is no spark-defaults.conf to read; name a file by --properties-file".to_owned(),
+            ));
+        };
+        files.push(("--load-spark-defaults", folder.join("spark-defaults.conf")));
+    }
+    let told = args.properties_file.clone();
+    files.extend(told.map(|path| ("--properties-file", path)));
+    let read = files.into_iter().map(|(flag, path)| {
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            UsageError(format!("{flag} {} cannot be read: {error}", path.display()))
+        })?;
+        Ok((path, text))
+    });
+    read.collect()
 }

@@ -8,6 +8,9 @@ use expect_test::{Expect, expect};
 use super::args::IngestArgs;
 use super::*;
 
+mod options;
+mod properties;
+
 const CPUS: usize = 6;
 
 fn no_environment(_: &str) -> Option<String> {
@@ -20,8 +23,15 @@ fn resolve(line: &[&str], file: Option<&str>) -> Result<(IngestOptions, Vec<Stri
         words.extend(["--properties-file", "job.conf"]);
     }
     words.extend(line);
+    parsed(&words, file)
+}
+
+/// The whole line, as it is typed.
+fn parsed(words: &[&str], file: Option<&str>) -> Result<(IngestOptions, Vec<String>), UsageError> {
     let args = IngestArgs::try_parse_from(words).expect("a command line");
-    IngestOptions::resolve(args, file, &no_environment, CPUS)
+    let file = file.map(|text| (PathBuf::from("job.conf"), text.to_owned()));
+    let files: Vec<_> = file.into_iter().collect();
+    IngestOptions::resolve(args, &files, &no_environment, CPUS)
 }
 
 fn options(line: &[&str], file: Option<&str>) -> IngestOptions {
@@ -43,6 +53,11 @@ fn defaults() {
             deploy_mode: DeployMode::Client,
             action: Action::Run,
             threads: CPUS,
+            cores: None,
+            memory_limit: None,
+            supervise: false,
+            files: vec![],
+            codec: None,
             sql_path: PathBuf::from("sql/ohlc.sql"),
             checkpoint_location: None,
             trigger: Trigger::AtOnce,
@@ -190,6 +205,8 @@ fn masters() {
         ("local", 1),
         ("local[1]", 1),
         ("local[16]", 16),
+        ("local[3,2]", 3),
+        ("local[*, 2]", CPUS),
         ("local[*]", CPUS),
     ] {
         assert_eq!(
@@ -225,7 +242,7 @@ fn masters() {
 fn names() {
     let of = |sql: &str| {
         let args = IngestArgs::try_parse_from(["stockpulse-ingest", sql]).unwrap();
-        IngestOptions::resolve(args, None, &no_environment, 1)
+        IngestOptions::resolve(args, &[], &no_environment, 1)
             .unwrap()
             .0
             .name
@@ -339,7 +356,7 @@ fn a_conf_that_cannot_be_read_is_not_shown() {
 fn what_has_no_effect_is_said() {
     let line = [
         "--conf",
-        "spark.executor.memory=4g",
+        "spark.sql.shuffle.partitions=4",
         "--conf",
         "spark.sql.streaming.checkpointlocation=x",
         "--conf",
@@ -347,7 +364,7 @@ fn what_has_no_effect_is_said() {
     ];
     expect![[r#"
         foo (--conf) has no effect here
-        spark.executor.memory (--conf) has no effect here
+        spark.sql.shuffle.partitions (--conf) has no effect here: nothing is shuffled: threads are --master local[N], and a thread reads whole partitions of the topic
         spark.sql.streaming.checkpointlocation (--conf) has no effect here; did you mean spark.sql.streaming.checkpointLocation?"#]].assert_eq(&resolve(&line, None).unwrap().1.join("\n"));
 }
 
@@ -391,7 +408,7 @@ fn kafka_properties_beat_the_sql_file_which_beats_the_environment() {
     let environment = |name: &str| {
         (name == KAFKA_PROPERTIES).then(|| "a=env,b=env,c=env,bootstrap.servers=env:1".to_owned())
     };
-    let (options, _) = IngestOptions::resolve(args, None, &environment, 1).unwrap();
+    let (options, _) = IngestOptions::resolve(args, &[], &environment, 1).unwrap();
     let sql = ["a", "b"].map(|name| (name.to_owned(), Secret::new("sql")));
     let kafka = options.kafka("sql:9092", &sql);
     assert_eq!(kafka.brokers, "sql:9092");

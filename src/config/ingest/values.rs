@@ -1,12 +1,11 @@
 //! What the values of properties and flags mean.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::properties::{Properties, Property, known};
-use super::{LONGEST_NAME, UsageError};
-use crate::model::{Partition, parse_duration};
+use super::properties::{Properties, Property};
+use super::{LONGEST_NAME, UsageError, known};
+use crate::model::parse_duration;
 
 /// Letters of a topic's name at the most; Kafka's rule.
 const LONGEST_TOPIC: usize = 249;
@@ -24,23 +23,19 @@ pub enum Trigger {
     ProcessingTime(Duration),
 }
 
-/// Where reading starts when there is no checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StartingOffsets {
-    /// At the first message that is retained.
-    Earliest,
-    /// After the last message.
-    Latest,
-    /// Per topic and partition; [`StartingOffsets::EARLIEST`] and [`StartingOffsets::LATEST`] may stand
-    /// for an offset.
-    Map(BTreeMap<String, BTreeMap<Partition, i64>>),
-}
-
-impl StartingOffsets {
-    /// Stands for the first retained offset in a map, as in Spark.
-    pub const EARLIEST: i64 = -2;
-    /// Stands for the offset after the last message in a map, as in Spark.
-    pub const LATEST: i64 = -1;
+/// The codec of Parquet files, as Spark names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// `uncompressed`, `none`
+    Uncompressed,
+    /// `snappy`
+    Snappy,
+    /// `gzip`
+    Gzip,
+    /// `zstd`
+    Zstd,
+    /// `lz4`, `lz4_raw`
+    Lz4,
 }
 
 /// Where rejects and late ticks are kept.
@@ -88,7 +83,7 @@ pub(super) fn job_name(
 }
 
 /// The name in the letters that file names and consumer groups can have; never empty.
-fn plain_name(name: &str) -> String {
+pub(super) fn plain_name(name: &str) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() || "-_.".contains(c) {
             c
@@ -116,30 +111,6 @@ pub(super) fn trigger(property: &Property) -> Result<Trigger, UsageError> {
             property.wrong(&format!(
                 "availableNow, or a time from {shortest:?} to a day such as 1 second or 500 milliseconds"
             ))
-        })
-}
-
-pub(super) fn starting_offsets(property: &Property) -> Result<StartingOffsets, UsageError> {
-    if property.value.eq_ignore_ascii_case("earliest") {
-        return Ok(StartingOffsets::Earliest);
-    }
-    if property.value.eq_ignore_ascii_case("latest") {
-        return Ok(StartingOffsets::Latest);
-    }
-    let map: Option<BTreeMap<String, BTreeMap<Partition, i64>>> =
-        serde_json::from_str(property.value).ok();
-    let is_sound = |offsets: &BTreeMap<Partition, i64>| {
-        offsets
-            .iter()
-            .all(|(partition, offset)| *partition >= 0 && *offset >= StartingOffsets::EARLIEST)
-    };
-    map.filter(|map| map.values().all(is_sound))
-        .map(StartingOffsets::Map)
-        .ok_or_else(|| {
-            property.wrong(
-                "earliest, latest, or offsets by topic and partition such as \
-                 {\"raw_ticks\":{\"0\":23,\"1\":-2}} (-2 is earliest, -1 latest)",
-            )
         })
 }
 
@@ -201,5 +172,30 @@ pub(super) fn local_path(property: &Property) -> Result<PathBuf, UsageError> {
     match path {
         "" => Err(property.wrong("a path")),
         _ => Ok(PathBuf::from(path)),
+    }
+}
+
+/// What Spark takes, as far as it is written here.
+pub(super) fn codec(property: &Property) -> Result<Codec, UsageError> {
+    match property.value.to_lowercase().as_str() {
+        "uncompressed" | "none" => Ok(Codec::Uncompressed),
+        "snappy" => Ok(Codec::Snappy),
+        "gzip" => Ok(Codec::Gzip),
+        "zstd" => Ok(Codec::Zstd),
+        "lz4" | "lz4_raw" => Ok(Codec::Lz4),
+        _ => Err(property.wrong("zstd, snappy, gzip, lz4, lz4_raw, uncompressed or none")),
+    }
+}
+
+/// Deliberately no other zone: windows of a day, folders and times would differ from what the name promises.
+pub(super) fn time_zone(property: &Property) -> Result<(), UsageError> {
+    const UTC: [&str; 8] = [
+        "utc", "etc/utc", "gmt", "etc/gmt", "z", "+00:00", "utc+0", "zulu",
+    ];
+    match UTC.contains(&property.value.to_lowercase().as_str()) {
+        true => Ok(()),
+        false => Err(property.wrong(
+            "UTC: windows, folders and times are UTC; what is shown to people is converted where it is read",
+        )),
     }
 }

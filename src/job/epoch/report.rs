@@ -3,12 +3,28 @@
 use std::collections::BTreeMap;
 
 use super::Coordinator;
-use crate::job::ProgressReport;
 use crate::job::lane::LaneStart;
 use crate::job::progress::PartitionProgress;
+use crate::job::{JobError, ProgressReport};
 use crate::model::{Partition, Watermark};
 
+const MEGABYTE: f64 = (1 << 20) as f64;
+
 impl Coordinator<'_> {
+    /// Ends the job where open windows take more memory than they may.
+    pub(super) fn check_memory(&self, bytes: usize, windows: usize) -> Result<(), JobError> {
+        let limit = self.shared.plan.memory_limit().unwrap_or_default();
+        match self.tasks.hold(bytes) {
+            true => Ok(()),
+            false => Err(JobError::Failed(format!(
+                "{windows} open windows with {} keys take {:.1} MB, and the job may take {:.1} MB: allow more (--driver-memory), or let windows be shorter or close earlier (WATERMARK FOR); --explain says what each holds",
+                self.open_groups,
+                bytes as f64 / MEGABYTE,
+                limit as f64 / MEGABYTE
+            ))),
+        }
+    }
+
     /// What an epoch came to, and how fast it was read since the last one.
     pub(super) fn report(
         &mut self,

@@ -1,4 +1,6 @@
-//! Copies of the tables of open windows.
+//! The tables of open windows, looked at while they stay open: copies, and what they take.
+
+use std::collections::BTreeMap;
 
 use super::Lane;
 use crate::job::JobError;
@@ -21,5 +23,14 @@ impl Lane {
             }
         }
         Ok(copies)
+    }
+
+    /// Bytes of open windows, about; 0 where nobody limits them.
+    pub fn open_bytes(&self) -> usize {
+        let tables = self.tables.iter().flat_map(BTreeMap::values);
+        match self.shared.plan.memory_limit() {
+            None => 0,
+            Some(_) => tables.map(Table::bytes).sum(),
+        }
     }
 }

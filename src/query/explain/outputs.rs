@@ -66,7 +66,7 @@ fn sink(output: &Output) -> Section {
 }
 
 fn files(section: &mut Section, output: &Output, options: &FilesystemSinkOptions) {
-    let codec = match options.compression {
+    let codec = match options.compression.unwrap_or_default() {
         ParquetCompression::Uncompressed => "uncompressed",
         ParquetCompression::Snappy => "snappy",
         ParquetCompression::Gzip => "gzip",

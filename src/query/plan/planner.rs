@@ -236,6 +236,7 @@ impl<'a> Planner<'a> {
                     state: self.state,
                     tables: self.static_tables,
                 },
+                memory_limit: None,
             }),
             _ => {
                 self.faults.sort_by_key(|fault| (fault.line, fault.column));

@@ -139,6 +139,37 @@ impl SqlFile {
             })
     }
 
+    /// Sets the codec of Parquet files where the SQL names none.
+    pub fn set_compression(&mut self, codec: ParquetCompression) {
+        for statement in &mut self.statements {
+            if let Statement::CreateTable(table) = statement
+                && let Connector::FilesystemSink(options) = &mut table.connector
+            {
+                options.compression.get_or_insert(codec);
+            }
+        }
+    }
+
+    /// Declares the tables of another file before those of this one, but for those that this one declares itself.
+    pub fn declare(&mut self, other: SqlFile) {
+        let is_new = |statement: &Statement| match statement {
+            Statement::CreateTable(table) => !self.declares(&table_name(&table.name)),
+            _ => false,
+        };
+        let mut statements: Vec<Statement> = other.statements.into_iter().filter(is_new).collect();
+        statements.append(&mut self.statements);
+        self.statements = statements;
+    }
+
+    /// Whether a table or a view has this name.
+    pub fn declares(&self, name: &str) -> bool {
+        self.statements.iter().any(|statement| match statement {
+            Statement::CreateTable(TableDef { name: declared, .. })
+            | Statement::CreateView(ViewDef { name: declared, .. }) => table_name(declared) == name,
+            _ => false,
+        })
+    }
+
     /// Reads the text of a file. `path` is what errors name; `lookup` gives the variables' values.
     ///
     /// # Errors

@@ -116,6 +116,34 @@ impl Asking<'_> {
         })
     }
 
+    /// The first offsets of messages that are as young as `times_ms`, of the partitions that have any; `None`:
+    /// `stop` said so.
+    pub(super) fn since(
+        &self,
+        times_ms: &BTreeMap<Partition, i64>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Offsets>, SourceError> {
+        if times_ms.is_empty() {
+            return Ok(Some(Offsets::default()));
+        }
+        self.until_answered(stop, || {
+            let mut asked = TopicPartitionList::with_capacity(times_ms.len());
+            for (&partition, &time) in times_ms {
+                asked.add_partition_offset(self.topic, partition, Offset::Offset(time))?;
+            }
+            let answer = self.client.offsets_for_times(asked, ATTEMPT)?;
+            let mut offsets = Offsets::default();
+            for element in answer.elements() {
+                element.error()?;
+                // Without such a message it is the end.
+                if let Offset::Offset(offset) = element.offset() {
+                    offsets.0.insert(element.partition(), offset);
+                }
+            }
+            Ok(offsets)
+        })
+    }
+
     /// Whether the leaders of `partitions` answer now.
     pub(super) fn is_answered(&self, partitions: &[Partition]) -> bool {
         self.offsets(partitions, Offset::End).is_ok()

@@ -180,6 +180,11 @@ impl Topic for KafkaTopic {
         Ok(committed.expect("nothing asked it to stop"))
     }
 
+    fn offsets_since(&self, times_ms: &BTreeMap<Partition, i64>) -> Result<Offsets, SourceError> {
+        let offsets = self.asking().since(times_ms, &|| false)?;
+        Ok(offsets.expect("nothing asked it to stop"))
+    }
+
     /// Sent in the background; the last one is waited for when the topic is dropped, some seconds
     /// at the most.
     fn commit(&self, offsets: &Offsets) {

@@ -121,7 +121,7 @@ async fn submit(
             .filter(|present| ready.submission.is_same(&present.pipeline.query));
         let parallelism = partitions::parallelism(
             options,
-            cluster.settings.parallelism,
+            asked_parallelism(options, &cluster.settings),
             same.map(|present| present.pipeline.parallelism()),
             ready.sql.as_ref(),
             signals,
@@ -222,6 +222,12 @@ fn diagnostic(submission: &Submission, fault: &SqlFault) -> Diagnostic {
     let place = span.map(|span| [&span.start, &span.end].map(|place| (place.line, place.column)));
     let fault = submission.diagnostic(place, message.trim());
     fault.with_help("this is what the Arroyo cluster says; docs/ARROYO.md lists what it takes")
+}
+
+/// The parallelism that was asked for: by its own property, else by spark-submit's options for cores.
+fn asked_parallelism(options: &IngestOptions, settings: &ArroyoSettings) -> Option<u64> {
+    let cores = options.cores.and_then(|cores| u64::try_from(cores).ok());
+    settings.parallelism.or(cores)
 }
 
 /// As told, else the trigger's where it has one, else the cluster's own.

@@ -48,6 +48,16 @@ pub(super) fn say(options: &IngestOptions, cluster: &Cluster, sql: Option<&SqlFi
             "spark.sql.streaming.checkpointLocation",
             options.checkpoint_location.is_some(),
         ),
+        (
+            "spark.sql.parquet.compression.codec",
+            options.codec.is_some(),
+        ),
+        (
+            "--driver-memory or --executor-memory",
+            options.memory_limit.is_some(),
+        ),
+        ("--files", !options.files.is_empty()),
+        ("--supervise", options.supervise),
     ];
     for (name, _) in ineffective.iter().filter(|(_, is_given)| *is_given) {
         warn!("{name} has no effect on an Arroyo cluster");

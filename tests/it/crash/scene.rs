@@ -359,4 +359,8 @@ impl Topic for Telling<'_> {
     fn group_offsets(&self) -> Result<Offsets, SourceError> {
         self.topic.group_offsets()
     }
+
+    fn offsets_since(&self, times_ms: &BTreeMap<Partition, i64>) -> Result<Offsets, SourceError> {
+        self.topic.offsets_since(times_ms)
+    }
 }

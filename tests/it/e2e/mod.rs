@@ -14,7 +14,7 @@ use crate::support::broker::TestBroker;
 use crate::support::shipped::{Folder, PRODUCER, Run, TICKS};
 
 /// `stockpulse-producer` replays the recorded frames into the topic.
-fn replay(broker: &TestBroker, folder: &Folder) {
+pub fn replay(broker: &TestBroker, folder: &Folder) {
     let ended = Run::new(PRODUCER, folder.path())
         .arguments(&["--feed", "replay", "--file", TICKS])
         .env("KAFKA_BROKER", &broker.bootstrap)

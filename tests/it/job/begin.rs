@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use stockpulse::job::{self, StartAt};
+use stockpulse::job::{self, JobError, StartAt, Times};
 use stockpulse::model::Offsets;
 use stockpulse::source::Topic;
+use stockpulse::source::replay::{ReplayFrame, ReplayTopic};
 
 use super::exact::OHLC;
 use super::harness::{Bench, Regime, counts, frame_of, noon, topic};
@@ -44,4 +45,48 @@ fn a_job_begins_where_it_is_told() {
         read_from(StartAt::Offsets(BTreeMap::from([(0, 1), (1, -1)]))),
         2
     );
+}
+
+/// How a job begins at `start` on three partitions: with frames that Kafka stamped 100, 200, 200, with one stamped 150,
+/// and with none.
+fn stamped(start: StartAt) -> Result<u64, JobError> {
+    let topic = ReplayTopic::new("raw_ticks", 3);
+    for (partition, stamp) in [(0, 100), (0, 200), (0, 200), (1, 150)] {
+        let time = 1_785_578_400_000_i64 + stamp;
+        let payload = format!(r#"{{"data":[{{"s":"A","p":1.5,"t":{time},"v":1}}]}}"#);
+        topic.append(
+            partition,
+            ReplayFrame {
+                timestamp_ms: Some(1_785_578_400_000 + stamp),
+                key: None,
+                payload: Some(payload.into_bytes()),
+            },
+        );
+    }
+    let bench = Bench::new(OHLC);
+    let mut spec = bench.spec_at(&Regime::default(), noon).unwrap();
+    spec.start = start;
+    let summary = job::run(spec, &topic, &mut |_| {})?;
+    Ok(counts(&summary).get("read").copied().unwrap_or_default())
+}
+
+#[test]
+fn a_job_begins_with_the_first_message_of_a_time() {
+    let at = |stamp: i64| 1_785_578_400_000 + stamp;
+    let since = |times, or_latest| stamped(StartAt::Since { times, or_latest });
+    assert_eq!(since(Times::All(0), false).unwrap(), 4);
+    assert_eq!(since(Times::All(at(150)), false).unwrap(), 3);
+    assert_eq!(since(Times::All(at(151)), true).unwrap(), 2);
+    let each = |one, other| Times::Each(BTreeMap::from([(0, at(one)), (1, at(other)), (2, 0)]));
+    assert_eq!(since(each(200, 0), false).unwrap(), 3);
+    assert_eq!(since(each(201, 151), true).unwrap(), 0);
+    let error = |times| since(times, false).unwrap_err().to_string();
+    let none = error(Times::All(at(151)));
+    assert!(
+        none.contains("partition 1: no message is of 2026-08-01 10:00:00 UTC")
+            && none.contains("startingOffsetsByTimestampStrategy=latest"),
+        "{none}"
+    );
+    let unnamed = error(Times::Each(BTreeMap::from([(0, at(0))])));
+    assert!(unnamed.contains("no time for partition 1"), "{unnamed}");
 }

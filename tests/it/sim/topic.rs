@@ -62,6 +62,10 @@ impl Topic for SimTopic {
     fn group_offsets(&self) -> Result<Offsets, SourceError> {
         Ok(Offsets::default())
     }
+
+    fn offsets_since(&self, _: &BTreeMap<Partition, i64>) -> Result<Offsets, SourceError> {
+        Ok(Offsets::default())
+    }
 }
 
 impl Source for SimSource {

@@ -74,6 +74,11 @@ impl TestBroker {
         }
     }
 
+    /// Whether it finds messages by their times: the embedded one does not.
+    pub fn keeps_times(&self) -> bool {
+        self.embedded.is_none()
+    }
+
     /// Cuts the embedded broker off, or takes connections again.
     pub fn set_reachable(&self, reachable: bool) {
         let embedded = self.embedded.as_ref().expect("the embedded broker");

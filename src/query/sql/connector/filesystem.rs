@@ -49,8 +49,8 @@ pub enum ParquetCompression {
 pub struct FilesystemSinkOptions {
     /// The table's folder; a relative one is relative to the working directory.
     pub path: PathBuf,
-    /// Codec.
-    pub compression: ParquetCompression,
+    /// Codec; `None`: not given.
+    pub compression: Option<ParquetCompression>,
     /// Size of a row group, bytes; `None`: the writer's default.
     pub row_group_bytes: Option<u64>,
     /// strftime pattern of the partition directory, from the rows' event time (UTC): `date=%Y-%m-%d`.
@@ -127,7 +127,7 @@ pub(super) fn sink(reader: &mut Reader, mut options: Options) -> Option<Filesyst
     }
     Some(FilesystemSinkOptions {
         path: path?,
-        compression: compression.map_or(ParquetCompression::default(), |taken| taken.value),
+        compression: compression.map(|taken| taken.value),
         row_group_bytes: row_group_bytes.map(|taken| taken.value),
         time_pattern,
         partition_fields: partition_fields

@@ -58,7 +58,7 @@ fn the_main_job_is_accepted() {
             FilesystemSink(
                 FilesystemSinkOptions {
                     path: "data/ohlc",
-                    compression: Zstd,
+                    compression: None,
                     row_group_bytes: None,
                     time_pattern: Some(
                         "date=%Y-%m-%d",

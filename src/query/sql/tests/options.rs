@@ -122,7 +122,9 @@ fn options_of_a_sink() {
         FilesystemSink(
             FilesystemSinkOptions {
                 path: "/data/ohlc",
-                compression: Lz4,
+                compression: Some(
+                    Lz4,
+                ),
                 row_group_bytes: Some(
                     8388608,
                 ),

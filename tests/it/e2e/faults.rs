@@ -133,7 +133,7 @@ fn wrong_sql_and_wrong_usage_are_said_before_kafka_is_asked() {
     assert_refused(&run(&["wrong.sql"]), 3, &[&place, "prise", "price"]);
     assert_refused(&run(&["missing.sql"]), 3, &["missing.sql"]);
     assert_refused(&run(&["--master", "yarn", "ohlc.sql"]), 2, &["yarn"]);
-    assert_refused(&run(&[]), 2, &["<SQL_FILE>"]);
+    assert_refused(&run(&[]), 2, &["the SQL file is missing"]);
 }
 
 #[test]

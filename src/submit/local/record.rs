@@ -153,7 +153,7 @@ pub fn born(pid: u32) -> Option<u64> {
     (state != "Z").then(|| fields.nth(18)?.parse().ok())?
 }
 
-/// Sends a signal, such as `TERM`. By the shell, since a program can do so itself only by `unsafe` code.
+/// Sends a signal, such as `TERM`. By the shell: the standard library cannot without `unsafe` code.
 ///
 /// # Errors
 /// There is no such process, or it is another user's.

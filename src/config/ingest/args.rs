@@ -8,6 +8,9 @@ use super::reference;
 use super::spark::Unneeded;
 
 /// Deliberately no doc comment: its brackets would be links.
+const CORES_HELP: &str = "Worker threads where --master is local[*] or not given, which local[N] beats; on Arroyo the parallelism";
+
+/// As above.
 const MASTER_HELP: &str = "local[N]: N worker threads, local[*]: one for each CPU, local: one; arroyo://HOST:PORT: an Arroyo cluster [default: local[*]]";
 
 const JOB: &str = "What is run";
@@ -77,8 +80,8 @@ pub struct IngestArgs {
     #[arg(long, value_name = "MEM")]
     pub executor_memory: Option<String>,
 
-    /// Worker threads where --master is local[*] or not given, which local[N] beats; on Arroyo the parallelism
-    #[arg(long, value_name = "NUM")]
+    /// Worker threads, by spark-submit's name for them.
+    #[arg(long, value_name = "NUM", help = CORES_HELP)]
     pub total_executor_cores: Option<String>,
 
     /// As --total-executor-cores, which beats it: there is one executor

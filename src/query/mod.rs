@@ -38,7 +38,7 @@ mod windowing;
 
 pub use above::Tasks;
 pub use aggregates::Table;
-pub use explain::{Explained, Line, Section, duration_words, explain};
+pub use explain::{Explained, Line, Section, duration_words, explain, size_words};
 pub use meaning::{Change, compare, path_of};
 pub use pipeline::{Pipeline, Ticks};
 pub use plan::{JobPlan, Output, SourcePlan};

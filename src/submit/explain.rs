@@ -13,7 +13,9 @@ use crate::config::kafka::KafkaProperties;
 use crate::job::{JobError, StartAt, Times};
 use crate::model::Exit;
 use crate::query::sql::SqlFile;
-use crate::query::{Explained, Line, Output, Section, SinkOptions, duration_words, explain};
+use crate::query::{
+    Explained, Line, Output, Section, SinkOptions, duration_words, explain, size_words,
+};
 use crate::sink::check_time_pattern;
 use crate::source::kafka::KafkaTopic;
 
@@ -146,6 +148,15 @@ fn explanation(options: &IngestOptions, prepared: &Prepared, sql: &SqlFile) -> S
     );
     for section in [source, time].iter().chain(&outputs) {
         show(&mut text, section);
+    }
+    if let Some(bytes) = options.memory_limit {
+        let mut memory = Section::new("Memory");
+        let size = size_words(bytes);
+        memory.say(
+            "limit",
+            format!("{size} for open windows and what is computed when they close; the job ends when they take more"),
+        );
+        show(&mut text, &memory);
     }
     show(&mut text, &commits(options, prepared));
     text += "\nDataFusion's plans, optimised\n";

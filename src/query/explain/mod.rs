@@ -14,7 +14,7 @@ use super::sql::SqlFile;
 
 pub(super) use held::{Held, held};
 pub(super) use plans::{AbovePlan, Plans, element_name};
-pub use words::duration_words;
+pub use words::{duration_words, size_words};
 
 /// A job in words, by section. [`explain`] makes it.
 #[derive(Debug)]

@@ -37,7 +37,7 @@ pub(super) fn nanos_words(nanos: i64) -> String {
 }
 
 /// A number of bytes in the largest unit that it is a whole number of, powers of 1024: `128 MB`.
-pub(super) fn size_words(bytes: u64) -> String {
+pub fn size_words(bytes: u64) -> String {
     let mut left = bytes;
     let mut units = ["bytes", "KB", "MB", "GB", "TB"].into_iter();
     let mut unit = units.next();

@@ -44,7 +44,8 @@ fn a_job_killed_while_it_compacts_loses_and_doubles_nothing() {
     let data = folder.path().join("data");
     let files = kept(&data);
     let many = listing(&folder.table()).len();
-    assert!(many > 50, "{many}");
+    // How many depends on which partition was ahead when an epoch ended.
+    assert!(many > 30, "{many}");
     let (mut done, mut left) = (0, 0);
     for kill in 0..KILLS {
         fs::remove_dir_all(&data).unwrap();

@@ -51,6 +51,9 @@ fn a_job_that_takes_more_than_it_may_ends_and_says_what_to_do() {
     ] {
         assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
     }
+    let explained = Shell::new().run(&[OHLC, "--explain", "--driver-memory=512m"], &[]);
+    let limit = "512 MB for open windows";
+    assert!(explained.stdout.contains(limit), "{}", explained.stdout);
     let enough = run(&["--executor-memory=512m"]);
     assert_eq!(enough.code, Some(0), "{}", enough.stderr);
     assert!(

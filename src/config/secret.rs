@@ -16,6 +16,14 @@ impl Secret {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+
+    /// Whether `sent` is the value. It takes as long whatever the first difference is, so that a token cannot be
+    /// guessed byte by byte.
+    pub fn is(&self, sent: &[u8]) -> bool {
+        let own = self.0.as_bytes();
+        let differences = own.iter().zip(sent).fold(0, |all, (a, b)| all | (a ^ b));
+        own.len() == sent.len() && differences == 0
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -33,5 +41,19 @@ impl fmt::Display for Secret {
 impl From<String> for Secret {
     fn from(value: String) -> Secret {
         Secret(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_value_is_it() {
+        let token = Secret::new("abc");
+        assert!(token.is(b"abc"));
+        for other in [&b""[..], b"ab", b"abcd", b"abd", b"Abc"] {
+            assert!(!token.is(other), "{other:?}");
+        }
     }
 }

@@ -46,11 +46,6 @@ impl Venue for Binance {
         "binance"
     }
 
-    fn venues_name(&self, symbol: &str) -> String {
-        let name = symbol.split_once(':').map_or(symbol, |(_, name)| name);
-        name.to_ascii_uppercase()
-    }
-
     fn url(&self, symbols: &[&str]) -> Secret {
         let base = self.urls.get(self.at).map_or("", String::as_str);
         let streams: Vec<String> = symbols.iter().map(|symbol| stream(symbol)).collect();

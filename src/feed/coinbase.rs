@@ -36,11 +36,6 @@ impl Venue for Coinbase {
         "coinbase"
     }
 
-    fn venues_name(&self, symbol: &str) -> String {
-        let name = symbol.split_once(':').map_or(symbol, |(_, name)| name);
-        name.to_ascii_uppercase()
-    }
-
     fn url(&self, _symbols: &[&str]) -> Secret {
         Secret::new(&self.url)
     }

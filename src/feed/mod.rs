@@ -188,8 +188,8 @@ fn shown(text: &str) -> String {
     text.chars().take(SHOWN_CHARS).collect()
 }
 
-/// serde's messages quote values of the message; the kind of mistake and its place say enough.
-fn malformed(error: &serde_json::Error) -> String {
+/// What is wrong with a message or a frame: serde's own words quote its values; the kind of mistake and its place say enough.
+pub(crate) fn malformed(error: &serde_json::Error) -> String {
     use serde_json::error::Category;
     let what = match error.classify() {
         Category::Eof => "truncated JSON",

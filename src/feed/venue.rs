@@ -13,8 +13,11 @@ pub trait Venue: Send {
     /// Its name in logs, metrics and gap records.
     fn name(&self) -> &'static str;
 
-    /// What the venue calls a symbol of the user's.
-    fn venues_name(&self, symbol: &str) -> String;
+    /// What the venue calls a symbol of the user's: what stands behind its prefix, in capitals, unless it says otherwise.
+    fn venues_name(&self, symbol: &str) -> String {
+        let name = symbol.split_once(':').map_or(symbol, |(_, name)| name);
+        name.to_ascii_uppercase()
+    }
 
     /// Where to connect, if these symbols are wanted.
     fn url(&self, symbols: &[&str]) -> Secret;

@@ -95,7 +95,7 @@ async fn metrics(State(board): State<Board>) -> Response {
     }
     counted.memory(memory().unwrap_or_default());
     let mut registry = Registry::default();
-    board.metrics().register(&mut registry);
+    counted.register(&mut registry);
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => {

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::feed::malformed;
+
 /// An error frame's text is logged up to this many characters.
 const ERROR_TEXT_CHARS: usize = 200;
 
@@ -146,17 +148,6 @@ fn error_text(msg: &RawValue) -> String {
         Err(_) => Cow::Borrowed(msg.get()),
     };
     text.chars().take(ERROR_TEXT_CHARS).collect()
-}
-
-/// serde's messages quote values of the frame; the kind of mistake and its place say enough.
-fn malformed(error: &serde_json::Error) -> String {
-    use serde_json::error::Category;
-    let what = match error.classify() {
-        Category::Eof => "truncated JSON",
-        Category::Data => "JSON of another shape",
-        Category::Syntax | Category::Io => "not JSON",
-    };
-    format!("{what} at line {}, column {}", error.line(), error.column())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod letters;
 mod local;
 pub mod page;
 pub mod progress;
+mod signals;
 mod supervise;
 mod tables;
 
@@ -21,7 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing::{debug, info, warn};
 
 use crate::config::env::load_dotenv;
@@ -35,6 +35,7 @@ use crate::metrics::ingest::IngestMetrics;
 use crate::model::Exit;
 use crate::query::sql::{ParquetCompression, SqlFile};
 use progress::{Progress, ProgressKind};
+use signals::Signals;
 
 /// `stockpulse-ingest`: runs the SQL file that the command line names, and returns how it ended.
 pub fn run() -> ExitCode {
@@ -262,21 +263,15 @@ fn stop_on_signals(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (mut interrupted, mut terminated) = {
+    let mut signals = {
         let _entered = runtime.enter();
-        (
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        )
+        Signals::listen()?
     };
     let stop = Arc::clone(stop);
     let listen = move || {
         runtime.block_on(async move {
             loop {
-                tokio::select! {
-                    _ = interrupted.recv() => {}
-                    _ = terminated.recv() => {}
-                }
+                signals.next().await;
                 if stop.swap(true, Ordering::Relaxed) {
                     eprintln!("stopped at once; the next run goes on from the last commit");
                     std::process::exit(i32::from(Exit::Failed.code()));

@@ -4,9 +4,9 @@ use std::process::{ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
 use tokio::process::Command;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
+use super::signals::Signals;
 use super::{local, refuse};
 use crate::config::ingest::IngestOptions;
 use crate::model::Exit;
@@ -47,27 +47,8 @@ pub fn supervise(options: &IngestOptions) -> ExitCode {
     })
 }
 
-/// SIGINT and SIGTERM.
-struct Signals {
-    interrupted: Signal,
-    terminated: Signal,
-}
-
-impl Signals {
-    /// The next one, as `kill` calls it.
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupted.recv() => "INT",
-            _ = self.terminated.recv() => "TERM",
-        }
-    }
-}
-
 async fn watch(options: &IngestOptions) -> std::io::Result<ExitCode> {
-    let mut signals = Signals {
-        interrupted: signal(SignalKind::interrupt())?,
-        terminated: signal(SignalKind::terminate())?,
-    };
+    let mut signals = Signals::listen()?;
     // Of the path, not of the file: a job that is started again after an upgrade is the new one.
     let program = std::env::current_exe()?;
     let mut pause = FIRST_PAUSE;

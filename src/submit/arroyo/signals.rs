@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::model::Exit;
+use crate::submit::signals;
 
 /// Whether a signal came. Clones share it.
 #[derive(Clone)]
@@ -18,8 +18,7 @@ pub(super) struct Signals {
 impl Signals {
     /// Listens from now on, as a task of the runtime that this is called in.
     pub fn listen() -> std::io::Result<Signals> {
-        let mut interrupted = signal(SignalKind::interrupt())?;
-        let mut terminated = signal(SignalKind::terminate())?;
+        let mut signals = signals::Signals::listen()?;
         let (sender, came) = watch::channel(false);
         let farewell = Arc::new(Mutex::new(
             "stopped at once; no pipeline was touched".to_owned(),
@@ -27,10 +26,7 @@ impl Signals {
         let said = Arc::clone(&farewell);
         tokio::spawn(async move {
             loop {
-                tokio::select! {
-                    _ = interrupted.recv() => {}
-                    _ = terminated.recv() => {}
-                }
+                signals.next().await;
                 if sender.send_replace(true) {
                     let farewell = said.lock().map(|said| said.clone()).unwrap_or_default();
                     eprintln!("{farewell}");

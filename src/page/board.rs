@@ -20,8 +20,6 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(10);
 const SAMPLES: usize = 360;
 /// How old the ends of the partitions may be.
 const ENDS_FOR: Duration = Duration::from_secs(2);
-/// A job that has reported nothing for so long is not well: it does once a second.
-const SILENT_AFTER: Duration = Duration::from_secs(60);
 
 /// Asks the broker for the offset after the last message of every partition; `None`: it does not answer.
 pub type Ends = Box<dyn Fn() -> Option<BTreeMap<Partition, i64>> + Send + Sync>;
@@ -56,6 +54,7 @@ struct Inner {
     about: About,
     plan: Plan,
     metrics: IngestMetrics,
+    silent_after: Option<Duration>,
     open: OpenRows,
     state: Mutex<State>,
     ends: Mutex<Asked>,
@@ -100,12 +99,19 @@ pub struct Sample {
 }
 
 impl Board {
-    /// Of a job that has not reported yet.
-    pub fn new(about: About, plan: Plan, metrics: IngestMetrics) -> Board {
+    /// Of a job that has not reported yet. `silent_after`: one that reports nothing for so long is not well; `None`:
+    /// silence says nothing about it.
+    pub fn new(
+        about: About,
+        plan: Plan,
+        metrics: IngestMetrics,
+        silent_after: Option<Duration>,
+    ) -> Board {
         Board(Arc::new(Inner {
             about,
             plan,
             metrics,
+            silent_after,
             open: OpenRows::default(),
             state: Mutex::default(),
             ends: Mutex::default(),
@@ -205,8 +211,9 @@ impl Board {
 
     /// Whether it reports; `Err` says since when it does not.
     pub fn is_well(&self) -> Result<(), String> {
-        match lock(&self.0.state).reported {
-            Some(at) if at.elapsed() >= SILENT_AFTER => Err(format!(
+        let reported = lock(&self.0.state).reported;
+        match (reported, self.0.silent_after) {
+            (Some(at), Some(limit)) if at.elapsed() >= limit => Err(format!(
                 "the job has reported nothing for {} s",
                 at.elapsed().as_secs()
             )),
@@ -243,4 +250,59 @@ pub fn memory() -> Option<u64> {
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::ProgressReport;
+    use crate::model::{Counts, Watermark};
+
+    fn board(silent_after: Option<Duration>) -> Board {
+        let about = About {
+            name: "ohlc".to_owned(),
+            threads: 1,
+            tables: Vec::new(),
+            sql: String::new(),
+            version: "",
+            run_id: String::new(),
+            started_ms: 0,
+        };
+        let metrics = IngestMetrics::default();
+        Board::new(about, Box::new(String::new), metrics, silent_after)
+    }
+
+    fn report() -> ProgressReport {
+        ProgressReport {
+            ticks_total: 0,
+            ticks_per_second: 0.0,
+            watermark: Watermark::NONE,
+            open_windows: 0,
+            rows_written_total: 0,
+            offsets_done: 0,
+            offsets_total: None,
+            epoch: None,
+            files: 0,
+            rebuild: None,
+            counts: Counts::default(),
+            open_groups: 0,
+            partitions: Vec::new(),
+            stages: Default::default(),
+        }
+    }
+
+    #[test]
+    fn a_job_that_is_silent_for_too_long_is_not_well_unless_silence_says_nothing() {
+        let is_well = |limit| {
+            let board = board(limit);
+            assert_eq!(board.is_well(), Ok(()), "nothing was reported yet");
+            board.update(&report(), 0);
+            board.is_well()
+        };
+        let silent = is_well(Some(Duration::ZERO));
+        let said = "the job has reported nothing for 0 s";
+        assert_eq!(silent, Err(said.to_owned()));
+        assert_eq!(is_well(Some(Duration::from_secs(60))), Ok(()));
+        assert_eq!(is_well(None), Ok(()));
+    }
 }

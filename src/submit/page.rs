@@ -1,10 +1,12 @@
 //! The page of a job that is started.
 
+use std::time::Duration;
+
 use chrono::Utc;
 use tracing::{info, warn};
 
 use super::explain::explained;
-use crate::config::ingest::IngestOptions;
+use crate::config::ingest::{IngestOptions, Trigger};
 use crate::job::ProgressReport;
 use crate::metrics::ingest::IngestMetrics;
 use crate::page::{About, Board, Page};
@@ -34,6 +36,18 @@ impl JobPage {
     }
 }
 
+/// How long a job may report nothing and still be well, beside the time between its commits.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// A job reports with each commit; how soon a bounded run has one depends on what there is to read.
+fn silent_after(trigger: Trigger) -> Option<Duration> {
+    match trigger {
+        Trigger::AvailableNow => None,
+        Trigger::AtOnce => Some(SILENCE),
+        Trigger::ProcessingTime(interval) => Some(SILENCE + interval),
+    }
+}
+
 /// The page, if there is to be one. A job runs also where it cannot have one.
 pub fn open(options: &IngestOptions, sql: &SqlFile, metrics: &IngestMetrics) -> Option<JobPage> {
     let ui = options.ui.as_ref()?;
@@ -56,7 +70,7 @@ pub fn open(options: &IngestOptions, sql: &SqlFile, metrics: &IngestMetrics) -> 
     };
     let (of, file) = (options.clone(), sql.clone());
     let plan = Box::new(move || explained(&of, &file));
-    let board = Board::new(about, plan, metrics.clone());
+    let board = Board::new(about, plan, metrics.clone(), silent_after(options.trigger));
     match Page::start(ui, board.clone()) {
         Ok(page) => {
             let address = page.address();
@@ -75,5 +89,19 @@ pub fn open(options: &IngestOptions, sql: &SqlFile, metrics: &IngestMetrics) -> 
             );
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_commits_seldom_may_be_silent_for_longer() {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        assert_eq!(silent_after(Trigger::AtOnce), Some(minutes(1)));
+        let seldom = Trigger::ProcessingTime(minutes(10));
+        assert_eq!(silent_after(seldom), Some(minutes(11)));
+        assert_eq!(silent_after(Trigger::AvailableNow), None);
     }
 }

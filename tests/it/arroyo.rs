@@ -87,12 +87,12 @@ fn a_file_becomes_a_pipeline_of_its_name_with_as_many_subtasks_as_the_topic_has_
     assert_eq!(created[0].body, wanted);
     let validated = scene.arroyo.asked("POST", "/validate_query");
     assert_eq!(validated[0].body, json!({"query": scene.submitted()}));
+    let place = format!(
+        "pl_1\nhttp://127.0.0.1:{}/pipelines/pl_1\n",
+        scene.arroyo.port
+    );
+    assert!(ended.printed.contains(&place), "{}", ended.said);
     for said in [
-        format!(
-            "pl_1\nhttp://127.0.0.1:{}/pipelines/pl_1\n",
-            scene.arroyo.port
-        )
-        .as_str(),
         "pipeline pl_1 is created, with a parallelism of 3",
         "pipeline pl_1 is Compiling",
         "pipeline pl_1 is Scheduling",

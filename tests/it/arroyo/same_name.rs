@@ -40,7 +40,7 @@ fn one_with_the_same_sql_that_runs_is_left_alone() {
         "{}",
         ended.said
     );
-    assert!(ended.said.contains("pl_old\nhttp://"), "{}", ended.said);
+    assert!(ended.printed.contains("pl_old\nhttp://"), "{}", ended.said);
     assert!(
         scene.arroyo.asked("POST", "/pipelines").is_empty() && bodies(&scene, "pl_old").is_empty()
     );

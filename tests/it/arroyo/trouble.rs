@@ -134,7 +134,7 @@ fn a_pipeline_whose_creation_was_answered_but_not_heard_is_not_created_twice() {
         "{}",
         ended.said
     );
-    assert!(ended.said.contains("pl_2\nhttp"), "{}", ended.said);
+    assert!(ended.printed.contains("pl_2\nhttp"), "{}", ended.said);
     assert_eq!(scene.arroyo.world().pipelines.len(), 2);
 }
 

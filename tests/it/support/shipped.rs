@@ -160,11 +160,10 @@ impl Run {
     pub fn start(mut self) -> Started {
         let mut child = self.0.spawn().unwrap();
         let said = Said::default();
-        let outputs: [Box<dyn Read + Send>; 2] = [
-            Box::new(child.stdout.take().unwrap()),
-            Box::new(child.stderr.take().unwrap()),
+        let readers = vec![
+            said.follow(child.stdout.take().unwrap(), true),
+            said.follow(child.stderr.take().unwrap(), false),
         ];
-        let readers = outputs.map(|output| said.follow(output)).into();
         Started {
             child,
             said,
@@ -183,7 +182,10 @@ impl Run {
 pub struct Ended {
     /// `None`: by a signal.
     pub code: Option<i32>,
+    /// Both outputs as they came: which of two lines of different outputs is first is chance.
     pub said: String,
+    /// What it printed to its standard output alone.
+    pub printed: String,
 }
 
 /// A run under way; it is killed if it has not ended before this goes.
@@ -230,9 +232,12 @@ impl Started {
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }
+        let code = self.child.wait().unwrap().code();
+        let state = self.said.state.lock().unwrap();
         Ended {
-            code: self.child.wait().unwrap().code(),
-            said: self.said.state.lock().unwrap().text.clone(),
+            code,
+            said: state.text.clone(),
+            printed: state.printed.clone(),
         }
     }
 }
@@ -255,24 +260,26 @@ struct Said {
 #[derive(Default)]
 struct SaidState {
     text: String,
+    /// What of `text` came from the standard output.
+    printed: String,
     /// Outputs that are at their end.
     closed: usize,
 }
 
 impl Said {
-    fn follow(&self, mut output: Box<dyn Read + Send>) -> JoinHandle<()> {
+    fn follow(&self, mut output: impl Read + Send + 'static, is_printed: bool) -> JoinHandle<()> {
         let said = self.clone();
         std::thread::spawn(move || {
             let mut piece = [0; 4096];
             loop {
                 let length = output.read(&mut piece).unwrap_or(0);
                 let mut state = said.state.lock().unwrap();
-                match length {
-                    0 => state.closed += 1,
-                    length => state
-                        .text
-                        .push_str(&String::from_utf8_lossy(&piece[..length])),
+                let text = String::from_utf8_lossy(&piece[..length]);
+                state.text.push_str(&text);
+                if is_printed {
+                    state.printed.push_str(&text);
                 }
+                state.closed += usize::from(length == 0);
                 said.more.notify_all();
                 if length == 0 {
                     return;

@@ -68,7 +68,9 @@ impl From<SinkError> for JobError {
             SinkError::NotWritable(text) => JobError::NotWritable(text),
             SinkError::Foreign(text) => JobError::Mismatch(text),
             SinkError::Options(text) => JobError::Usage(text),
-            SinkError::Unreachable(text) => JobError::Unreachable(text),
+            SinkError::Unreachable(text) | SinkError::Away { why: text, .. } => {
+                JobError::Unreachable(text)
+            }
             SinkError::Closed => JobError::ReaderGone,
         }
     }

@@ -7,6 +7,7 @@
 
 pub mod compact;
 mod console;
+mod delta;
 mod file;
 pub mod generation;
 mod json_lines;
@@ -25,6 +26,7 @@ use arrow::array::{RecordBatch, TimestampNanosecondArray};
 
 use self::compact::Compactor;
 pub use self::console::{Console, ConsoleSink, PrintFormat};
+pub use self::delta::{DeltaOptions, DeltaSink, LOG_CHECKPOINT_EVERY};
 pub use self::layout::default_checkpoint_dir;
 pub use self::parquet::ParquetSink;
 pub use self::topic::{TopicAddress, TopicOptions, TopicSink};
@@ -174,9 +176,21 @@ pub enum SinkError {
     /// The broker does not answer, does not let us in, or does not have the topic.
     #[error("{0}")]
     Unreachable(String),
+    /// Not now.
+    #[error("{why}")]
+    Away { peer: Peer, why: String },
     /// Nobody reads what is printed any more (`| head`).
     #[error("standard output was closed")]
     Closed,
+}
+
+/// What can be away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// A broker.
+    Kafka,
+    /// Anything else.
+    Other,
 }
 
 /// Checks a `partitioning.time_pattern`, so that a query can refuse it where it stands in the SQL.

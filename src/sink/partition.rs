@@ -99,6 +99,27 @@ impl Partitioning {
         Ok(grouped)
     }
 
+    /// What a directory of these says of each column, in order, where there is no time pattern; a null is `None`.
+    /// `None`: it is no directory of this table.
+    pub(super) fn values(&self, dir: &str) -> Option<Vec<Option<String>>> {
+        if self.columns.is_empty() {
+            return dir.is_empty().then(Vec::new);
+        }
+        let parts: Vec<&str> = dir.split('/').collect();
+        if parts.len() != self.columns.len() {
+            return None;
+        }
+        let values = parts.iter().zip(&self.columns);
+        values
+            .map(
+                |(part, (_, name))| match part.strip_prefix(name.as_str())? {
+                    NULL => Some(None),
+                    value => unescaped(value).map(Some),
+                },
+            )
+            .collect()
+    }
+
     fn split(
         &self,
         times: &RowTimes,
@@ -209,6 +230,18 @@ fn escaped(text: &str) -> String {
         }
     }
     name
+}
+
+/// The value that [`escaped`] gives such a name.
+fn unescaped(name: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut parts = name.split('%');
+    bytes.extend(parts.next()?.bytes());
+    for part in parts {
+        bytes.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        bytes.extend(part.get(2..)?.bytes());
+    }
+    String::from_utf8(bytes).ok()
 }
 
 fn percent(letter: char, name: &mut String) {

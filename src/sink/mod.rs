@@ -47,7 +47,7 @@ impl Sink {
     ///
     /// # Errors
     /// As [`ParquetSink::recover`].
-    pub fn recover(&self, committed: &[FileEntry]) -> Result<(), SinkError> {
+    pub fn recover(&mut self, committed: &[FileEntry]) -> Result<(), SinkError> {
         match self {
             Sink::Parquet(sink) => sink.recover(committed),
             Sink::Console(_) => Ok(()),
@@ -71,15 +71,45 @@ impl Sink {
         }
     }
 
-    /// Makes staged files visible. Idempotent. Entries of other tables are passed over.
+    /// Makes staged files visible: one attempt, which is silent for some 10 seconds at the most. Idempotent.
+    /// Entries of other tables are passed over.
     ///
     /// # Errors
-    /// As [`ParquetSink::publish`].
-    pub fn publish(&self, files: &[FileEntry]) -> Result<(), SinkError> {
+    /// As [`ParquetSink::publish`]; [`SinkError::Away`] where trying again may help.
+    pub fn publish(&mut self, files: &[FileEntry]) -> Result<(), SinkError> {
         match self {
             Sink::Parquet(sink) => sink.publish(files),
             Sink::Console(_) => Ok(()),
             Sink::Topic(sink) => sink.publish(files),
+        }
+    }
+
+    /// Whether anything of `files` is this sink's. One that has nothing to publish is not asked to, so that a
+    /// server which is away holds nothing up that is not for it.
+    pub fn concerns(&self, files: &[FileEntry]) -> bool {
+        let table = match self {
+            Sink::Parquet(sink) => sink.table(),
+            Sink::Console(_) => return false,
+            Sink::Topic(sink) => sink.table(),
+        };
+        files.iter().any(|file| file.table == table)
+    }
+
+    /// Where the rows go, for people: a folder, `kafka topic candles`. Without any secret.
+    pub fn place(&self) -> String {
+        match self {
+            Sink::Parquet(sink) => sink.dir().display().to_string(),
+            Sink::Console(_) => "standard output".to_owned(),
+            Sink::Topic(sink) => sink.place(),
+        }
+    }
+
+    /// The connector's name in SQL, which is also the label of its metrics.
+    pub fn connector(&self) -> &'static str {
+        match self {
+            Sink::Parquet(_) => "filesystem",
+            Sink::Console(_) => "stdout",
+            Sink::Topic(_) => "kafka",
         }
     }
 
@@ -170,12 +200,27 @@ pub enum SinkError {
     /// An option of the sink's table that files cannot be written by.
     #[error("{0}")]
     Options(String),
-    /// The broker does not answer, does not let us in, or does not have the topic.
-    #[error("{0}")]
-    Unreachable(String),
+    /// Not now: the server does not answer, does not let us in, or is busy. Trying again may help, for how long
+    /// the job decides.
+    #[error("{why}")]
+    Away {
+        /// What is away.
+        peer: Peer,
+        /// What it is, what it said, what to look at.
+        why: String,
+    },
     /// Nobody reads what is printed any more (`| head`).
     #[error("standard output was closed")]
     Closed,
+}
+
+/// What can be away: which exit code it is in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// A broker: exit code 4.
+    Kafka,
+    /// Anything else that rows are written to: exit code 7.
+    Other,
 }
 
 /// Checks a `partitioning.time_pattern`, so that a query can refuse it where it stands in the SQL.

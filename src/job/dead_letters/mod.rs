@@ -91,7 +91,7 @@ impl Outlet {
             )));
         }
         let goes_on = before == Some(&place);
-        let sink = match letters {
+        let mut sink = match letters {
             DeadLetters::Folder(path) => {
                 let last = checkpoint.map(|checkpoint| checkpoint.epoch);
                 Sink::Parquet(Box::new(folder(spec, path, goes_on, last)?))
@@ -131,7 +131,7 @@ impl Outlet {
     }
 
     /// As [`Sink::publish`].
-    pub fn publish(&self, files: &[FileEntry]) -> Result<(), JobError> {
+    pub fn publish(&mut self, files: &[FileEntry]) -> Result<(), JobError> {
         Ok(self.sink.publish(files)?)
     }
 }

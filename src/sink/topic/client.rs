@@ -15,7 +15,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::{Marker, Send, TopicAddress};
 use crate::config::kafka::KafkaProperties;
-use crate::sink::SinkError;
+use crate::sink::{Peer, SinkError};
 
 /// How long the broker may be away, or silent, before the job ends; the next start goes on.
 const PATIENCE: Duration = Duration::from_secs(30);

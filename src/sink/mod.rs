@@ -3,7 +3,8 @@
 //!
 //! Parquet files are staged (written, fsynced) beside the table and published by renaming; printed rows
 //! are printed when they are staged, so that they are seen at least once. Rows of a topic are staged in a file
-//! and published by a transaction.
+//! and published by a transaction. Those of a Delta Lake table are staged at their final place, and published by a
+//! commit of the table's log.
 
 pub mod compact;
 mod console;
@@ -26,7 +27,7 @@ use arrow::array::{RecordBatch, TimestampNanosecondArray};
 
 use self::compact::Compactor;
 pub use self::console::{Console, ConsoleSink, PrintFormat};
-pub use self::delta::{DeltaOptions, DeltaSink, LOG_CHECKPOINT_EVERY};
+pub use self::delta::{DeltaOptions, DeltaSink, LOG_CHECKPOINT_EVERY, app_id};
 pub use self::layout::default_checkpoint_dir;
 pub use self::parquet::ParquetSink;
 pub use self::topic::{TopicAddress, TopicOptions, TopicSink};
@@ -43,6 +44,8 @@ pub enum Sink {
     Console(ConsoleSink),
     /// A Kafka topic.
     Topic(Box<TopicSink>),
+    /// A Delta Lake table.
+    Delta(Box<DeltaSink>),
 }
 
 impl Sink {
@@ -50,11 +53,12 @@ impl Sink {
     ///
     /// # Errors
     /// As [`ParquetSink::recover`].
-    pub fn recover(&self, committed: &[FileEntry]) -> Result<(), SinkError> {
+    pub fn recover(&mut self, committed: &[FileEntry]) -> Result<(), SinkError> {
         match self {
             Sink::Parquet(sink) => sink.recover(committed),
             Sink::Console(_) => Ok(()),
             Sink::Topic(sink) => sink.recover(committed),
+            Sink::Delta(sink) => sink.recover(committed),
         }
     }
 
@@ -71,18 +75,53 @@ impl Sink {
             Sink::Parquet(sink) => sink.stage(epoch, rows),
             Sink::Console(sink) => sink.print(&rows).map(|()| Vec::new()),
             Sink::Topic(sink) => sink.stage(epoch, rows),
+            Sink::Delta(sink) => sink.stage(epoch, rows),
         }
     }
 
-    /// Makes staged files visible. Idempotent. Entries of other tables are passed over.
+    /// Makes staged files visible: one attempt, which is silent for some 10 seconds at the most. Idempotent.
+    /// Entries of other tables are passed over.
     ///
     /// # Errors
-    /// As [`ParquetSink::publish`].
-    pub fn publish(&self, files: &[FileEntry]) -> Result<(), SinkError> {
+    /// As [`ParquetSink::publish`]; [`SinkError::Away`] where trying again may help.
+    pub fn publish(&mut self, files: &[FileEntry]) -> Result<(), SinkError> {
         match self {
             Sink::Parquet(sink) => sink.publish(files),
             Sink::Console(_) => Ok(()),
             Sink::Topic(sink) => sink.publish(files),
+            Sink::Delta(sink) => sink.publish(files),
+        }
+    }
+
+    /// Whether anything of `files` is this sink's. One that has nothing to publish is not asked to, so that a
+    /// server which is away holds nothing up that is not for it.
+    pub fn concerns(&self, files: &[FileEntry]) -> bool {
+        let table = match self {
+            Sink::Parquet(sink) => sink.table(),
+            Sink::Console(_) => return false,
+            Sink::Topic(sink) => sink.table(),
+            Sink::Delta(sink) => sink.table(),
+        };
+        files.iter().any(|file| file.table == table)
+    }
+
+    /// Where the rows go, for people: a folder, `kafka topic candles`. Without any secret.
+    pub fn place(&self) -> String {
+        match self {
+            Sink::Parquet(sink) => sink.dir().display().to_string(),
+            Sink::Console(_) => "standard output".to_owned(),
+            Sink::Topic(sink) => sink.place(),
+            Sink::Delta(sink) => sink.place(),
+        }
+    }
+
+    /// The connector's name in SQL, which is also the label of its metrics.
+    pub fn connector(&self) -> &'static str {
+        match self {
+            Sink::Parquet(_) => "filesystem",
+            Sink::Console(_) => "stdout",
+            Sink::Topic(_) => "kafka",
+            Sink::Delta(_) => "delta",
         }
     }
 
@@ -90,7 +129,7 @@ impl Sink {
     pub fn compactor(&self) -> Option<Arc<Compactor>> {
         match self {
             Sink::Parquet(sink) => Some(sink.compactor()),
-            Sink::Console(_) | Sink::Topic(_) => None,
+            Sink::Console(_) | Sink::Topic(_) | Sink::Delta(_) => None,
         }
     }
 
@@ -173,23 +212,26 @@ pub enum SinkError {
     /// An option of the sink's table that files cannot be written by.
     #[error("{0}")]
     Options(String),
-    /// The broker does not answer, does not let us in, or does not have the topic.
-    #[error("{0}")]
-    Unreachable(String),
-    /// Not now.
+    /// Not now: the server does not answer, does not let us in, or is busy. Trying again may help, for how long
+    /// the job decides.
     #[error("{why}")]
-    Away { peer: Peer, why: String },
+    Away {
+        /// What is away.
+        peer: Peer,
+        /// What it is, what it said, what to look at.
+        why: String,
+    },
     /// Nobody reads what is printed any more (`| head`).
     #[error("standard output was closed")]
     Closed,
 }
 
-/// What can be away.
+/// What can be away: which exit code it is in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
-    /// A broker.
+    /// A broker: exit code 4.
     Kafka,
-    /// Anything else.
+    /// Anything else that rows are written to: exit code 7.
     Other,
 }
 

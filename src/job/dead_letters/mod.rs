@@ -17,8 +17,8 @@ use crate::checkpoint::{Checkpoint, FileEntry};
 use crate::model::Epoch;
 use crate::sink::generation::{last_epoch, publish_committed};
 use crate::sink::{
-    Compression, ParquetOptions, ParquetSink, RowTimes, Sink, SinkRows, TopicAddress, TopicOptions,
-    TopicSink,
+    Compression, ParquetOptions, ParquetSink, RowTimes, Sink, SinkError, SinkRows, TopicAddress,
+    TopicOptions, TopicSink,
 };
 
 /// The property, which is also what their files go by in the checkpoint: no table may have this name.
@@ -91,7 +91,7 @@ impl Outlet {
             )));
         }
         let goes_on = before == Some(&place);
-        let sink = match letters {
+        let mut sink = match letters {
             DeadLetters::Folder(path) => {
                 let last = checkpoint.map(|checkpoint| checkpoint.epoch);
                 Sink::Parquet(Box::new(folder(spec, path, goes_on, last)?))
@@ -119,6 +119,16 @@ impl Outlet {
         }))
     }
 
+    /// Where they go.
+    pub fn sink(&self) -> &Sink {
+        &self.sink
+    }
+
+    /// As [`Sink::concerns`].
+    pub fn concerns(&self, files: &[FileEntry]) -> bool {
+        self.sink.concerns(files)
+    }
+
     /// Rows that wait for the next commit.
     pub fn push(&mut self, rows: SinkRows) {
         self.waiting.push(rows);
@@ -131,8 +141,8 @@ impl Outlet {
     }
 
     /// As [`Sink::publish`].
-    pub fn publish(&self, files: &[FileEntry]) -> Result<(), JobError> {
-        Ok(self.sink.publish(files)?)
+    pub fn publish(&mut self, files: &[FileEntry]) -> Result<(), SinkError> {
+        self.sink.publish(files)
     }
 }
 

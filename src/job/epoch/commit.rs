@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Coordinator;
+use super::publish::Audience;
 use crate::checkpoint::{Checkpoint, Emitted, FileEntry};
 use crate::job::JobError;
 use crate::job::dead_letters::is_letters;
 use crate::model::{Epoch, Offsets};
-use crate::query::sql::FilesystemSinkOptions;
+use crate::query::Rolling;
 use crate::sink::{RowTimes, SinkRows};
 use crate::source::Topic;
 
@@ -20,6 +21,16 @@ const IDLE_COMMIT: Duration = Duration::from_secs(10);
 /// Bytes of rows without windows that wait for a commit at the most, about, whatever
 /// `rolling_policy.interval` says.
 const PENDING_BYTES: usize = 16 << 20;
+
+/// What a commit came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Committed {
+    /// What there was is committed, and visible everywhere.
+    Whole,
+    /// The job was told to stop while a sink was away: the next start publishes the rest. Until then no other
+    /// epoch may be committed, since the newest checkpoint alone names what is to be published.
+    InPart,
+}
 
 impl Coordinator<'_> {
     /// Whether so many rows without windows, or dead letters, wait that they are to be committed at once.
@@ -37,11 +48,16 @@ impl Coordinator<'_> {
 
     /// Stages, commits and publishes what waits, if it is time. What is committed always has every
     /// closed window, since the checkpoint says that they were emitted.
-    pub(super) fn commit(&mut self, topic: &dyn Topic, last: bool) -> Result<(), JobError> {
+    pub(super) fn commit(
+        &mut self,
+        topic: &dyn Topic,
+        last: bool,
+        to: &mut Audience,
+    ) -> Result<Committed, JobError> {
         self.triggered_at = self.clock.steady();
         self.show()?;
         if self.store.is_none() {
-            return Ok(());
+            return Ok(Committed::Whole);
         }
         let closes = self.pending.iter().any(|rows| !rows.is_empty());
         let due = match closes {
@@ -49,7 +65,7 @@ impl Coordinator<'_> {
             false => self.is_full() || self.worth_a_commit(last),
         };
         if !due {
-            return Ok(());
+            return Ok(Committed::Whole);
         }
         let epoch = self
             .committed
@@ -57,11 +73,11 @@ impl Coordinator<'_> {
             .map_or(Epoch::FIRST, |c| c.epoch.next());
         self.pending_bytes = 0;
         let files = self.stage(epoch)?;
-        self.publish(topic, epoch, &files)?;
+        let committed = self.write_down(topic, epoch, &files, to)?;
         if closes {
             self.closed_at = Some(self.committed_at);
         }
-        Ok(())
+        Ok(committed)
     }
 
     /// Prints the rows of bare SELECTs, which no commit knows of.
@@ -100,18 +116,18 @@ impl Coordinator<'_> {
         Ok(files)
     }
 
-    /// Whether every folder's rows have waited for as long as its options say.
+    /// Whether every table's rows have waited for as long as its options say.
     fn waited_long_enough(&self) -> bool {
         let outputs = self.shared.plan.outputs.iter();
-        let mut folders = outputs.filter_map(|output| output.sink.files());
-        folders.all(|options| self.wait_is_over(options))
+        let mut rolling = outputs.filter_map(|output| output.sink.rolling());
+        rolling.all(|rolling| self.wait_is_over(rolling))
     }
 
     /// `rolling_policy.interval` is the least time between two commits of closed windows, unless none
     /// has closed for `rolling_policy.inactivity_interval`.
-    fn wait_is_over(&self, options: &FilesystemSinkOptions) -> bool {
-        let interval = options.rolling_interval.unwrap_or_default();
-        let inactivity = options.rolling_inactivity;
+    fn wait_is_over(&self, rolling: Rolling) -> bool {
+        let interval = rolling.interval.unwrap_or_default();
+        let inactivity = rolling.inactivity;
         self.closed_at
             .is_none_or(|at| self.clock.since(at) >= interval)
             || inactivity.is_some_and(|wait| self.clock.since(self.pending_since) >= wait)
@@ -124,7 +140,21 @@ impl Coordinator<'_> {
             Some(committed) => (&committed.partitions, &committed.emitted),
         };
         let is_new = *partitions != self.partitions || *emitted != self.emitted_by_table();
+        if last && self.names_remote_rows() {
+            return true;
+        }
         is_new && (last || self.clock.since(self.committed_at) >= IDLE_COMMIT)
+    }
+
+    /// Whether the last commit names rows that went to another system. They are there, but only a commit
+    /// without them says so to a start that no longer has the table.
+    fn names_remote_rows(&self) -> bool {
+        let remote = |table: &str| {
+            let mut outputs = self.shared.plan.outputs.iter();
+            outputs.any(|output| output.table == table && output.sink.remote().is_some())
+        };
+        let mut files = self.committed.iter().flat_map(|committed| &committed.files);
+        files.any(|file| remote(&file.table))
     }
 
     /// What is remembered: nothing of a bare SELECT.
@@ -137,12 +167,13 @@ impl Coordinator<'_> {
     }
 
     /// Commits the epoch, then makes its files visible. A restart finishes what a crash leaves undone.
-    fn publish(
+    fn write_down(
         &mut self,
         topic: &dyn Topic,
         epoch: Epoch,
         files: &[FileEntry],
-    ) -> Result<(), JobError> {
+        to: &mut Audience,
+    ) -> Result<Committed, JobError> {
         let checkpoint = Checkpoint {
             job: self.name.clone(),
             epoch,
@@ -158,11 +189,11 @@ impl Coordinator<'_> {
         if let Some(store) = &mut self.store {
             store.commit(&checkpoint)?;
         }
-        for sink in &self.sinks {
-            sink.publish(files)?;
-        }
-        if let Some(outlet) = &self.letters {
-            outlet.publish(files)?;
+        let is_whole = self.publish(epoch, files, to)?;
+        if !is_whole {
+            self.summary.epoch = Some(epoch);
+            self.committed = Some(checkpoint);
+            return Ok(Committed::InPart);
         }
         topic.commit(&Offsets(
             self.partitions
@@ -180,7 +211,7 @@ impl Coordinator<'_> {
         self.summary.dead_letters += rows_in(&letters);
         self.committed = Some(checkpoint);
         self.committed_at = self.clock.steady();
-        Ok(())
+        Ok(Committed::Whole)
     }
 }
 

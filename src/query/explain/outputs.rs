@@ -52,6 +52,12 @@ fn sink(output: &Output) -> Section {
             files(&mut section, output, options);
             section
         }
+        SinkOptions::Delta(options) => {
+            let place = options.place();
+            let mut section = Section::new(format!("INSERT INTO {} → {place}", output.table));
+            files(&mut section, output, &options.files);
+            section
+        }
         SinkOptions::Stdout(_) => {
             let mut section = Section::new(format!("INSERT INTO {} → stdout", output.table));
             section.say("format", "a JSON object a line, on standard output");

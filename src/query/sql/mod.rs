@@ -22,9 +22,9 @@ use std::collections::BTreeSet;
 use datafusion::sql::sqlparser::ast::{Ident, Query};
 
 pub use connector::{
-    BadData, Connector, DecimalEncoding, FilesystemSinkOptions, FrameFormat, KafkaSourceOptions,
-    ParquetCompression, ReadMode, SaslOptions, SourceOffset, StaticFormat, StaticTableOptions,
-    StdoutSinkOptions, TimestampFormat,
+    BadData, Connector, DecimalEncoding, DeltaSinkOptions, FilesystemSinkOptions, FrameFormat,
+    KafkaSourceOptions, ParquetCompression, ReadMode, SaslOptions, SourceOffset, StaticFormat,
+    StaticTableOptions, StdoutSinkOptions, TimestampFormat,
 };
 pub use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, SourceText};
@@ -143,9 +143,10 @@ impl SqlFile {
     pub fn set_compression(&mut self, codec: ParquetCompression) {
         for statement in &mut self.statements {
             if let Statement::CreateTable(table) = statement
-                && let Connector::FilesystemSink(options) = &mut table.connector
+                && let Connector::FilesystemSink(files)
+                | Connector::DeltaSink(DeltaSinkOptions { files }) = &mut table.connector
             {
-                options.compression.get_or_insert(codec);
+                files.compression.get_or_insert(codec);
             }
         }
     }

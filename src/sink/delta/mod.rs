@@ -141,7 +141,7 @@ impl DeltaSink {
 
     /// The table, for people.
     pub fn place(&self) -> String {
-        format!("delta {}", self.dir.display())
+        format!("delta {}", self.log.url().as_str().trim_end_matches('/'))
     }
 
     /// After a restart: commits to the table what `committed` names and is in no version of it, then removes what

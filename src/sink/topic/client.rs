@@ -15,7 +15,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::{Marker, Send, TopicAddress};
 use crate::config::kafka::KafkaProperties;
-use crate::sink::SinkError;
+use crate::sink::{Peer, SinkError};
 
 /// How long the broker may be away, or silent, before the job ends; the next start goes on.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -177,7 +177,7 @@ impl Client {
                 Err((error, _)) => {
                     let text = error.to_string();
                     *failed = Some(error);
-                    return Err(SinkError::Unreachable(text));
+                    return Err(away(text));
                 }
             }
         }
@@ -232,15 +232,13 @@ impl Client {
                     "another process of this job has taken over topic {topic}: one job of a name for each topic; give this one another --name, or stop the other"
                 ))
             }
-            Some(code) if is_denial(code) => SinkError::Unreachable(format!(
+            Some(code) if is_denial(code) => away(format!(
                 "Kafka at {brokers} does not let us {doing} (topic {topic}): {reason}. Check the user's rights: to write this topic, to its transactions (transactional.id), and to the group that marks them"
             )),
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
-                SinkError::Unreachable(format!(
-                    "topic {topic} does not exist at {brokers}, and the broker does not create it; create it"
-                ))
-            }
-            _ => SinkError::Unreachable(format!(
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => away(format!(
+                "topic {topic} does not exist at {brokers}, and the broker does not create it; create it"
+            )),
+            _ => away(format!(
                 "Kafka at {brokers} cannot be reached to {doing} (topic {topic}, tried for {PATIENCE:.0?}): {reason}. What was committed is kept beside the checkpoint, and the next start sends it"
             )),
         }
@@ -412,5 +410,12 @@ impl ProducerContext for Reports {
             let mut trouble = self.trouble();
             trouble.undelivered = trouble.undelivered.or(error.rdkafka_error_code());
         }
+    }
+}
+
+fn away(why: String) -> SinkError {
+    SinkError::Away {
+        peer: Peer::Kafka,
+        why,
     }
 }

@@ -85,7 +85,7 @@ impl TopicSink {
     /// Connects, ends what an earlier process of this job has begun, and shuts it out.
     ///
     /// # Errors
-    /// [`SinkError::Unreachable`] for a broker that does not answer, a topic that is not there and cannot be
+    /// [`SinkError::Away`] for a broker that does not answer, a topic that is not there and cannot be
     /// made, and a right that is missing; [`SinkError::Options`] for a property that librdkafka does not
     /// take; [`SinkError::NotWritable`] for the folder.
     pub fn open(options: TopicOptions, schema: SchemaRef) -> Result<TopicSink, SinkError> {
@@ -106,6 +106,16 @@ impl TopicSink {
             schema,
             disk: options.disk,
         })
+    }
+
+    /// The table's name in the checkpoint.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// As [`Sink::place`](super::Sink::place).
+    pub fn place(&self) -> String {
+        format!("kafka topic {}", self.topic)
     }
 
     /// As [`Sink::recover`](super::Sink::recover).
@@ -157,7 +167,7 @@ impl TopicSink {
     /// Sends what is staged and was not sent. Entries of other tables are passed over.
     ///
     /// # Errors
-    /// [`SinkError::Unreachable`] when the broker stays away: the next start sends it.
+    /// [`SinkError::Away`] when the broker stays away: the next start sends it.
     /// [`SinkError::Foreign`] when the staged file is not the one that was committed, or another process of
     /// this job has taken over. [`SinkError::NotWritable`] for a row that the topic does not take.
     pub fn publish(&self, files: &[FileEntry]) -> Result<(), SinkError> {

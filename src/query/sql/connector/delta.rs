@@ -84,7 +84,10 @@ pub(in super::super) fn check_columns(
             column.name == field.value && matches!(column.data_type, DataType::Timestamp(..))
         };
         if columns.iter().any(|column| is_time(&column)) {
-            let message = format!("\"{}\" is TIMESTAMP: a folder for each instant", field.value);
+            let message = format!(
+                "\"{}\" is TIMESTAMP: a folder for each instant",
+                field.value
+            );
             let help = "SELECT its day as a DATE column as well, and partition by that";
             faults.push(source.diagnostic(field.span, message).with_help(help));
         }
@@ -97,7 +100,9 @@ fn not_in_delta(data_type: &DataType) -> Option<DataType> {
         DataType::Time64(_) => Some(data_type.clone()),
         unsigned if unsigned.is_unsigned_integer() => Some(unsigned.clone()),
         DataType::List(item) => not_in_delta(item.data_type()),
-        DataType::Struct(fields) => fields.iter().find_map(|field| not_in_delta(field.data_type())),
+        DataType::Struct(fields) => fields
+            .iter()
+            .find_map(|field| not_in_delta(field.data_type())),
         _ => None,
     }
 }

@@ -1,10 +1,13 @@
 //! `WITH (connector = …)`: what a table is in the world outside, with typed options.
 
+mod delta;
 mod filesystem;
 mod kafka;
 mod static_table;
 mod stdout;
 
+pub use delta::DeltaSinkOptions;
+pub(super) use delta::check_columns as check_delta_columns;
 pub(super) use filesystem::check_columns;
 pub use filesystem::{FilesystemSinkOptions, ParquetCompression};
 pub use kafka::{BadData, FrameFormat, KafkaSourceOptions, ReadMode, SaslOptions, SourceOffset};
@@ -14,7 +17,7 @@ pub use stdout::{DecimalEncoding, StdoutSinkOptions, TimestampFormat};
 use super::options::Options;
 use super::parser::Reader;
 
-/// Connectors that Arroyo has; the local engine runs three of them.
+/// Connectors that Arroyo has; the local engine runs some of them.
 const KNOWN_CONNECTORS: [&str; 21] = [
     "blackhole",
     "confluent",
@@ -50,12 +53,31 @@ pub enum Connector {
     FilesystemSink(FilesystemSinkOptions),
     /// Standard output.
     StdoutSink(StdoutSinkOptions),
+    /// A Delta Lake table to append to.
+    DeltaSink(DeltaSinkOptions),
 }
 
 impl Connector {
     /// Whether rows come from it; otherwise they go into it.
     pub fn is_source(&self) -> bool {
         matches!(self, Connector::KafkaSource(_) | Connector::StaticTable(_))
+    }
+
+    /// Why it cannot have a PRIMARY KEY; `None`: it can.
+    pub(super) fn refuses_key(&self) -> Option<&'static str> {
+        Some(match self {
+            Connector::KafkaSource(_) => {
+                "messages of a topic have no key that is one of their columns"
+            }
+            Connector::StaticTable(_) => "files are read as they are, without a key",
+            Connector::FilesystemSink(_) => {
+                "a folder has no keys: each row is written once, and none is replaced"
+            }
+            Connector::StdoutSink(_) => "what is printed has no keys",
+            Connector::DeltaSink(_) => {
+                "a Delta table is appended to: each row is written once, and none is replaced"
+            }
+        })
     }
 
     /// The options that decide which rows there are and where they go, for the fingerprint: without
@@ -66,6 +88,7 @@ impl Connector {
             Connector::StaticTable(options) => options.canonical(),
             Connector::FilesystemSink(options) => options.canonical(),
             Connector::StdoutSink(options) => options.canonical(),
+            Connector::DeltaSink(options) => options.canonical(),
         }
     }
 }
@@ -96,6 +119,10 @@ pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Con
             }
             filesystem::sink(reader, options).map(Connector::FilesystemSink)
         }
+        "delta" => {
+            direction(reader, &mut options, &[("sink", Direction::Sink)])?;
+            delta::sink(reader, options).map(Connector::DeltaSink)
+        }
         "stdout" => stdout::sink(reader, options).map(Connector::StdoutSink),
         known if KNOWN_CONNECTORS.contains(&known) => {
             not_run(reader, name.span, &format!("the connector '{known}'"));
@@ -110,7 +137,7 @@ pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Con
                     unknown,
                     known,
                     Some(
-                        "the local engine runs 'kafka' (source), 'filesystem' (source and sink) and 'stdout' (sink)"
+                        "the local engine runs 'kafka' (source), 'filesystem' (source and sink), 'delta' and 'stdout' (sinks)"
                             .to_owned(),
                     ),
                 );
@@ -136,7 +163,7 @@ fn not_run(reader: &mut Reader, at: datafusion::sql::sqlparser::tokenizer::Span,
         .source
         .diagnostic(at, format!("the local engine does not run {what}"))
         .with_help(
-            "it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem' and 'stdout' sinks",
+            "it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem', 'delta' and 'stdout' sinks",
         );
     reader.faults.push(fault);
 }

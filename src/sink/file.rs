@@ -343,3 +343,24 @@ fn codec(compression: Compression) -> Codec {
         Compression::Lz4 => Codec::LZ4_RAW,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nanoseconds_are_cut_off_to_the_microsecond_before_also_before_1970() {
+        let nanos: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![
+            Some(1_999),
+            Some(-1),
+            Some(-1_000),
+            None,
+        ]));
+        let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        let written = cast(&floored(&nanos, &micros), &micros).unwrap();
+        let written = written.as_primitive::<arrow::datatypes::TimestampMicrosecondType>();
+        let values: Vec<Option<i64>> = written.iter().collect();
+        assert_eq!(values, [Some(1), Some(-1), Some(-1), None]);
+        assert_eq!(*floored(&nanos, nanos.data_type()), *nanos);
+    }
+}

@@ -256,3 +256,37 @@ fn not_split(error: ArrowError) -> SinkError {
         "rows cannot be split by partition directory: {error}"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_of_a_directory_is_read_back_from_its_name() {
+        for value in ["BINANCE:BTC", "a~b", "a/b", "100%", "ES=F", "ü \n", "%7E"] {
+            let name = escaped(value);
+            assert!(!name.contains('/'), "{name}");
+            assert_eq!(unescaped(&name).as_deref(), Some(value), "{name}");
+        }
+        assert_eq!(unescaped("a%7"), None);
+        assert_eq!(unescaped("a%zz"), None);
+        let partitioning = Partitioning {
+            pattern: None,
+            columns: vec![(0, "day=".to_owned()), (1, "s%2F=".to_owned())],
+            in_files: Vec::new(),
+        };
+        let values = |dir: &str| partitioning.values(dir);
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            values("day=2026-11-22/s%2F=a%7Eb"),
+            Some(vec![some("2026-11-22"), some("a~b")])
+        );
+        assert_eq!(
+            values("day=__HIVE_DEFAULT_PARTITION__/s%2F=x"),
+            Some(vec![None, some("x")])
+        );
+        for other in ["", "day=1", "day=1/s=2", "day=1/s%2F=2/x=3"] {
+            assert_eq!(values(other), None, "{other}");
+        }
+    }
+}

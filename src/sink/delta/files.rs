@@ -222,23 +222,17 @@ impl Files {
         found.ok_or_else(|| no_statistics(path, &KernelError::missing_data("rows")))
     }
 
-    /// Removes what an epoch has staged that was not committed: the one after `last`, of which no commit names
-    /// anything. Deliberately no file of any other epoch.
+    /// This job's files of epochs after `last`, which only one that was not committed can have staged.
     ///
     /// # Errors
-    /// [`SinkError::Foreign`] for a file of a later epoch: the checkpoint is older than the table.
-    pub(super) fn remove_uncommitted(
-        &self,
-        last: Option<Epoch>,
-        named: &BTreeSet<&str>,
-    ) -> Result<(), SinkError> {
+    /// [`SinkError::Foreign`] for a file of an epoch later than that: the checkpoint is older than the table.
+    pub(super) fn uncommitted(&self, last: Option<Epoch>) -> Result<Vec<String>, SinkError> {
         let next = last.map_or(Epoch::FIRST, Epoch::next);
         let mut found = Vec::new();
         self.own_files(&self.dir, self.partition_names.len(), &mut found)?;
-        let mut changed = BTreeSet::new();
+        let mut left = Vec::new();
         for (path, file) in found {
-            let place = path.strip_prefix(&self.dir).ok().and_then(Path::to_str);
-            if file.epoch < next || place.is_some_and(|place| named.contains(place)) {
+            if file.epoch < next {
                 continue;
             }
             if file.epoch > next {
@@ -246,6 +240,31 @@ impl Files {
                     "{} is of epoch {}, and the checkpoint ends before epoch {next}: it is older than the table, restored from a backup, or another one. Give the job the checkpoint location that it had; or the table another path",
                     path.display(),
                     file.epoch
+                )));
+            }
+            let place = path.strip_prefix(&self.dir).ok().and_then(Path::to_str);
+            left.extend(place.map(str::to_owned));
+        }
+        Ok(left)
+    }
+
+    /// Removes files that were staged and not committed. Those that are in the `table` all the same stay.
+    ///
+    /// # Errors
+    /// [`SinkError::Foreign`] for such a file: the table has forgotten of which epoch it was.
+    pub(super) fn remove(
+        &self,
+        places: &[String],
+        table: &BTreeSet<String>,
+        url: &Url,
+    ) -> Result<(), SinkError> {
+        let mut changed = BTreeSet::new();
+        for place in places {
+            let path = inside(&self.dir, place)?;
+            if table.contains(&in_log(place, url)) {
+                return Err(SinkError::Foreign(format!(
+                    "{} is in the Delta table, and the checkpoint knows nothing of its epoch: it is another one than the table was written with. Give the job the checkpoint location that it had; or the table another path",
+                    path.display()
                 )));
             }
             (self.disk)

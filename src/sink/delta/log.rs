@@ -1,6 +1,7 @@
 //! A Delta table's log: its newest state, and one commit of an epoch's files with the epoch itself, so that
 //! whoever reads the log knows whether the epoch is in the table.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -157,6 +158,21 @@ impl Log {
                 })
             })
             .transpose()
+    }
+
+    /// The files of a version, as the log names them.
+    pub(super) fn files(&self, at: &SnapshotRef) -> Result<BTreeSet<String>, SinkError> {
+        let files = || -> KernelResult<BTreeSet<String>> {
+            let scan = Arc::clone(at).scan_builder().build()?;
+            let mut found = BTreeSet::new();
+            for piece in scan.scan_metadata(&self.engine)? {
+                found = piece?.visit_scan_files(found, |found, file| {
+                    found.insert(file.path);
+                })?;
+            }
+            Ok(found)
+        };
+        files().map_err(|error| self.failed("read the log of", &error))
     }
 
     fn transaction(&self, at: &SnapshotRef) -> KernelResult<Transaction> {

@@ -8,7 +8,6 @@ mod files;
 mod log;
 mod schema;
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -151,9 +150,11 @@ impl DeltaSink {
     /// As [`DeltaSink::publish`]; [`SinkError::Foreign`] for files of later epochs than the checkpoint's.
     pub fn recover(&mut self, committed: &[FileEntry]) -> Result<(), SinkError> {
         self.publish(committed)?;
-        let own = committed.iter().filter(|entry| entry.table == self.table);
-        let named: BTreeSet<&str> = own.map(|entry| entry.published.as_str()).collect();
-        self.files.remove_uncommitted(self.committed, &named)?;
+        let left = self.files.uncommitted(self.committed)?;
+        if !left.is_empty() {
+            let table = self.log.files(&self.snapshot)?;
+            self.files.remove(&left, &table, self.log.url())?;
+        }
         let log = self.dir.join(LOG);
         let mut changed = false;
         for path in entries(&log)? {

@@ -364,3 +364,42 @@ fn two_jobs_never_write_one_table() {
     let error = scene.open(None).unwrap_err().to_string();
     assert!(error.contains("one job a table"), "{error}");
 }
+
+#[test]
+fn a_file_that_is_in_the_table_is_never_removed() {
+    let scene = Scene::new();
+    let mut sink = scene.open(None).unwrap();
+    let files = sink.stage(Epoch(1), vec![rows(1)]).unwrap();
+    // As after a log that has forgotten the epoch: the file is there, the transaction is not.
+    let file = &files[0];
+    let (day, _) = file.published.split_once('/').unwrap();
+    let day = day.strip_prefix("day=").unwrap();
+    let add = json!({"path": file.published, "partitionValues": {"day": day}, "size": file.bytes,
+        "modificationTime": 0, "dataChange": true});
+    write_version(&scene.path(), 1, &[json!({"add": add})]);
+    drop(sink);
+    let mut sink = scene.open(None).unwrap();
+    let error = sink.recover(&[]).unwrap_err().to_string();
+    assert!(error.contains("is in the Delta table"), "{error}");
+    assert!(scene.path().join(&file.published).exists());
+}
+
+#[test]
+fn what_was_staged_and_not_committed_is_removed() {
+    let scene = Scene::new();
+    let mut sink = scene.open(None).unwrap();
+    let files = sink.stage(Epoch(1), vec![rows(1)]).unwrap();
+    sink.publish(&files).unwrap();
+    sink.stage(Epoch(2), vec![rows(2)]).unwrap();
+    let other = scene
+        .path()
+        .join("day=2026-07-31/scene-0000000002-000.parquet");
+    fs::write(&other, "another job's").unwrap();
+    drop(sink);
+    let mut sink = scene.open(Some(1)).unwrap();
+    sink.recover(&files).unwrap();
+    let left = stockpulse::testing::files_below(&scene.path()).unwrap();
+    let data = left.iter().filter(|file| file.ends_with(".parquet"));
+    assert_eq!(data.count(), 3, "{left:?}");
+    assert!(other.exists());
+}

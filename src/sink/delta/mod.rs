@@ -21,7 +21,7 @@ use self::files::Files;
 use self::log::{ENGINE, Ended, LOG, Log};
 use self::schema::Declared;
 use super::file::{Instants, file_schema};
-use super::place::{directories, entries, lock, not_writable, removed, sync_dir};
+use super::place::{directories, entries, lock, not_writable, sync_dir};
 use super::runtime::Runtime;
 use super::{ParquetOptions, Peer, SinkError, SinkRows};
 use crate::checkpoint::FileEntry;
@@ -129,7 +129,7 @@ impl DeltaSink {
     pub fn check_there(table: &Path) -> Result<(), SinkError> {
         match table.join(LOG).is_dir() {
             true => Ok(()),
-            false => Err(removed(table)),
+            false => Err(gone(table)),
         }
     }
 
@@ -240,14 +240,14 @@ impl DeltaSink {
     /// Sees what other writers have done since.
     fn refresh(&mut self) -> Result<(), SinkError> {
         let Some(newer) = self.log.newer(&self.snapshot)? else {
-            return Err(removed(&self.dir));
+            return Err(gone(&self.dir));
         };
         if newer.version() == self.snapshot.version() {
             return Ok(());
         }
         let id = |snapshot: &SnapshotRef| snapshot.table_configuration().metadata().id().to_owned();
         if id(&newer) != id(&self.snapshot) {
-            return Err(removed(&self.dir));
+            return Err(gone(&self.dir));
         }
         check(&self.declared, &self.dir, &newer)?;
         self.sent = self.log.epoch(&newer)?;
@@ -296,7 +296,7 @@ fn create(
         .first_version(ENGINE, chrono::Utc::now().timestamp_millis())
         .map_err(|error| log.failed("create the table", &error))?;
     log.create(&first)?;
-    log.newest()?.ok_or_else(|| removed(dir))
+    log.newest()?.ok_or_else(|| gone(dir))
 }
 
 fn check(declared: &Declared, dir: &Path, snapshot: &SnapshotRef) -> Result<(), SinkError> {
@@ -309,6 +309,13 @@ fn check(declared: &Declared, dir: &Path, snapshot: &SnapshotRef) -> Result<(), 
             against.join("\n  ")
         ))),
     }
+}
+
+fn gone(dir: &Path) -> SinkError {
+    SinkError::Foreign(format!(
+        "the Delta table {} is gone, or another one was made in its place, and with it the rows that were written. Put it back; or start over with another checkpoint location, for which what Kafka retains is computed again",
+        dir.display()
+    ))
 }
 
 fn ahead(dir: &Path, log: &Log, sent: Epoch, committed: Option<Epoch>) -> SinkError {

@@ -174,7 +174,10 @@ fn an_epoch_is_one_version_of_the_table_with_its_statistics() {
             format!("{day} {} {statistics}", add["partitionValues"])
         })
         .collect();
-    expect![[r#""#]].assert_eq(&(said.join("\n") + "\n"));
+    expect![[r#"
+        day=2026-07-31 {"day":"2026-07-31"} {"maxValues":{"close":1.0,"symbol":"ETH:XRP","time":"2026-07-31T23:59:00.000Z"},"minValues":{"close":1.0,"symbol":"ETH:XRP","time":"2026-07-31T23:59:00.000Z"},"nullCount":{"close":0,"symbol":0,"time":0},"numRecords":1,"tightBounds":true}
+        day=2026-08-01 {"day":"2026-08-01"} {"maxValues":{"close":1.5,"symbol":"BTC","time":"2026-08-01T00:00:00.000Z"},"minValues":{"close":1.5,"symbol":"BTC","time":"2026-08-01T00:00:00.000Z"},"nullCount":{"close":0,"symbol":0,"time":0},"numRecords":1,"tightBounds":true}
+    "#]].assert_eq(&(said.join("\n") + "\n"));
     let first = fs::read_to_string(scene.path().join("_delta_log/00000000000000000000.json"));
     let protocol = r#"{"protocol":{"minReaderVersion":1,"minWriterVersion":2}}"#;
     assert!(first.unwrap().contains(protocol));
@@ -237,7 +240,13 @@ fn writers_that_are_always_faster_are_waited_for() {
     let mut sink = scene.watched(faster.clone());
     let files = sink.stage(Epoch(1), vec![rows(1)]).unwrap();
     let error = sink.publish(&files).unwrap_err();
-    check(&error, &scene, expect![[r#""#]]);
+    check(
+        &error,
+        &scene,
+        expect![[r#"
+        away: other writers took the next version of HERE/data/candles 10 times in a row
+    "#]],
+    );
     faster.times.store(0, Ordering::Relaxed);
     sink.publish(&files).unwrap();
     assert_eq!(scene.read().rows.len(), 2);
@@ -256,10 +265,24 @@ fn a_table_that_changes_under_the_job_is_no_longer_written() {
     changed["metaData"]["configuration"]["delta.constraints.positive"] = "close > 0".into();
     write_version(&scene.path(), 1, &[changed]);
     let error = sink.publish(&files).unwrap_err();
-    check(&error, &scene, expect![[r#""#]]);
+    check(
+        &error,
+        &scene,
+        expect![[r#"
+        foreign: the Delta table HERE/data/candles is not one that this job can append to:
+          the table has the CHECK constraint positive
+        Change the table by another program, or the SQL; or give the table another path
+    "#]],
+    );
     fs::remove_dir_all(scene.path()).unwrap();
     let error = sink.publish(&files).unwrap_err();
-    check(&error, &scene, expect![[r#""#]]);
+    check(
+        &error,
+        &scene,
+        expect![[r#"
+        foreign: the table's folder HERE/data/candles is gone, and with it the candles that were written: it was removed or renamed by hand. Put it back; or move the checkpoint away too, or add --rebuild, and what Kafka retains is computed again
+    "#]],
+    );
 }
 
 #[test]
@@ -292,9 +315,21 @@ fn a_checkpoint_that_is_not_the_tables_is_refused() {
     }
     drop(sink);
     let error = scene.open(None).unwrap_err();
-    check(&error, &scene, expect![[r#""#]]);
+    check(
+        &error,
+        &scene,
+        expect![[r#"
+        foreign: the Delta table HERE/data/candles has epoch 2 of this job ("stockpulse/scene/candles"), but there is no checkpoint: rows would be in it twice. Give the job the checkpoint location that it had; or another name, for which the rows are computed again beside those; or the table another path
+    "#]],
+    );
     let error = scene.open(Some(1)).unwrap_err();
-    check(&error, &scene, expect![[r#""#]]);
+    check(
+        &error,
+        &scene,
+        expect![[r#"
+        foreign: the Delta table HERE/data/candles has epoch 2 of this job ("stockpulse/scene/candles"), but the checkpoint ends with epoch 1: rows would be in it twice. Give the job the checkpoint location that it had; or another name, for which the rows are computed again beside those; or the table another path
+    "#]],
+    );
     // Staged by an epoch that the checkpoint cannot have.
     let mut sink = scene.open(Some(2)).unwrap();
     sink.stage(Epoch(5), vec![rows(5)]).unwrap();
@@ -307,7 +342,13 @@ fn what_is_no_table_or_another_one_is_refused_with_the_differences() {
     let scene = Scene::new();
     fs::create_dir_all(scene.path()).unwrap();
     fs::write(scene.path().join("notes.txt"), "mine").unwrap();
-    check(&scene.open(None).unwrap_err(), &scene, expect![[r#""#]]);
+    check(
+        &scene.open(None).unwrap_err(),
+        &scene,
+        expect![[r#"
+        foreign: HERE/data/candles is not empty (HERE/data/candles/notes.txt is in it) and no Delta table: it has no _delta_log. Give the table another path
+    "#]],
+    );
 
     let scene = Scene::new();
     scene.create(|_, metadata| {
@@ -318,7 +359,19 @@ fn what_is_no_table_or_another_one_is_refused_with_the_differences() {
         fields.push(json!({"name": "venue", "type": "string", "nullable": true, "metadata": {}}));
         metadata["partitionColumns"] = json!([]);
     });
-    check(&scene.open(None).unwrap_err(), &scene, expect![[r#""#]]);
+    check(
+        &scene.open(None).unwrap_err(),
+        &scene,
+        expect![[r#"
+        foreign: the Delta table HERE/data/candles is not one that this job can append to:
+          column "symbol": it may be null in the SQL, and is NOT NULL in the table
+          column "time": timestamp in the SQL, not in the table
+          column "close": double in the SQL, string in the table
+          column "venue": string in the table, not in the SQL
+          partitioned by (day) in the SQL, by nothing in the table
+        Change the table by another program, or the SQL; or give the table another path
+    "#]],
+    );
 
     let scene = Scene::new();
     scene.create(|protocol, metadata| {
@@ -326,7 +379,16 @@ fn what_is_no_table_or_another_one_is_refused_with_the_differences() {
             "readerFeatures": ["deletionVectors"], "writerFeatures": ["deletionVectors", "appendOnly"]});
         metadata["configuration"] = json!({"delta.setTransactionRetentionDuration": "interval 7 days"});
     });
-    check(&scene.open(None).unwrap_err(), &scene, expect![[r#""#]]);
+    check(
+        &scene.open(None).unwrap_err(),
+        &scene,
+        expect![[r#"
+        foreign: the Delta table HERE/data/candles is not one that this job can append to:
+          the table has the feature deletionVectors
+          the table forgets which epochs it has after 168 hours (delta.setTransactionRetentionDuration): at least 30 days are needed, lest a job that was stopped for longer writes rows twice
+        Change the table by another program, or the SQL; or give the table another path
+    "#]],
+    );
 
     let scene = Scene::new();
     scene.create(|protocol, metadata| {
@@ -337,7 +399,17 @@ fn what_is_no_table_or_another_one_is_refused_with_the_differences() {
         let field = &mut metadata["schema"]["fields"][2];
         field["metadata"] = json!({"delta.generationExpression": "1.0"});
     });
-    check(&scene.open(None).unwrap_err(), &scene, expect![[r#""#]]);
+    check(
+        &scene.open(None).unwrap_err(),
+        &scene,
+        expect![[r#"
+        foreign: the Delta table HERE/data/candles is not one that this job can append to:
+          the table has the change data feed (delta.enableChangeDataFeed)
+          the table has the CHECK constraint positive
+          column "close" is generated in the table
+        Change the table by another program, or the SQL; or give the table another path
+    "#]],
+    );
 }
 
 #[test]

@@ -17,8 +17,6 @@ fn options_of_a_delta_table_are_a_folders() {
         "path = 'file:///data/candles', 'partitioning.fields' = [d], 'parquet.compression' = 'snappy',\n\
          'rolling_policy.interval' = interval '1 minute', 'rolling_policy.file_size' = '128MB', 'filename.prefix' = 'x'",
     );
-    let mut file = parse(&text).unwrap();
-    file.set_compression(ParquetCompression::Gzip);
     let table = table(&text);
     let Connector::DeltaSink(options) = &table.connector else {
         panic!()
@@ -27,11 +25,13 @@ fn options_of_a_delta_table_are_a_folders() {
         &format!("{}; {}", options.place(), table.connector.canonical()),
     );
     assert_eq!(options.files.compression, Some(ParquetCompression::Snappy));
-    let relative = super::table(&delta("a TEXT", "path = 'data/x'"));
-    let Connector::DeltaSink(options) = &relative.connector else {
+    let mut relative = parse(&delta("a TEXT", "path = 'data/x'")).unwrap();
+    relative.set_compression(ParquetCompression::Gzip);
+    let Connector::DeltaSink(options) = &relative.table("s").unwrap().connector else {
         panic!()
     };
     assert_eq!(options.place(), "delta data/x");
+    assert_eq!(options.files.compression, Some(ParquetCompression::Gzip));
 }
 
 #[test]

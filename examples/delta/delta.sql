@@ -56,7 +56,7 @@ CREATE TABLE candles_delta (
 );
 
 INSERT INTO candles_delta
-SELECT symbol, window.start, window.end, open, high, low, close, volume, trades, CAST(window.start AS DATE)
+SELECT symbol, window.start, window.end, open, high, low, close, volume, trades, CAST(window.start AS DATE) AS day
 FROM (
     SELECT
         symbol,

@@ -16,7 +16,7 @@ fn with_delta() -> String {
     let (_, insert) = OHLC.split_once("INSERT INTO ohlc").unwrap();
     let insert = insert.replace(
         "volume, trades\nFROM",
-        "volume, trades, CAST(window.start AS DATE)\nFROM",
+        "volume, trades, CAST(window.start AS DATE) AS day\nFROM",
     );
     format!(
         "{OHLC}\nCREATE TABLE candles ({columns}, day DATE) WITH (

@@ -2,20 +2,22 @@
 //! once the checkpoint that names them is durable, *recover* after a restart.
 //!
 //! Parquet files are staged (written, fsynced) beside the table and published by renaming; printed rows
-//! are printed when they are staged, so that they are seen at least once. Rows of a topic are staged in a file
-//! and published by a transaction.
+//! are printed when they are staged, so that they are seen at least once. Rows of a remote (a topic) are staged in
+//! a file beside the checkpoint and published by a transaction, which also marks the file as sent.
 
 pub mod compact;
 mod console;
 mod file;
 pub mod generation;
 mod json_lines;
+pub mod kafka;
 mod layout;
+pub mod outbox;
 mod parquet;
 mod partition;
 mod place;
+pub mod staging;
 mod text_table;
-mod topic;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,8 +27,8 @@ use arrow::array::{RecordBatch, TimestampNanosecondArray};
 use self::compact::Compactor;
 pub use self::console::{Console, ConsoleSink, PrintFormat};
 pub use self::layout::default_checkpoint_dir;
+use self::outbox::Outbox;
 pub use self::parquet::ParquetSink;
-pub use self::topic::{TopicAddress, TopicOptions, TopicSink};
 use crate::checkpoint::FileEntry;
 use crate::disk::Disk;
 use crate::model::Epoch;
@@ -38,8 +40,8 @@ pub enum Sink {
     Parquet(Box<ParquetSink>),
     /// Standard output.
     Console(ConsoleSink),
-    /// A Kafka topic.
-    Topic(Box<TopicSink>),
+    /// A remote that rows are sent to by transactions: a Kafka topic.
+    Outbox(Box<Outbox>),
 }
 
 impl Sink {
@@ -47,11 +49,11 @@ impl Sink {
     ///
     /// # Errors
     /// As [`ParquetSink::recover`].
-    pub fn recover(&self, committed: &[FileEntry]) -> Result<(), SinkError> {
+    pub fn recover(&mut self, committed: &[FileEntry]) -> Result<(), SinkError> {
         match self {
             Sink::Parquet(sink) => sink.recover(committed),
             Sink::Console(_) => Ok(()),
-            Sink::Topic(sink) => sink.recover(committed),
+            Sink::Outbox(sink) => sink.recover(committed),
         }
     }
 
@@ -67,19 +69,47 @@ impl Sink {
         match self {
             Sink::Parquet(sink) => sink.stage(epoch, rows),
             Sink::Console(sink) => sink.print(&rows).map(|()| Vec::new()),
-            Sink::Topic(sink) => sink.stage(epoch, rows),
+            Sink::Outbox(sink) => sink.stage(epoch, rows),
         }
     }
 
-    /// Makes staged files visible. Idempotent. Entries of other tables are passed over.
+    /// Makes staged files visible. Idempotent. Entries of other tables are passed over. One attempt, of ten seconds
+    /// without a sign of a remote at most.
     ///
     /// # Errors
-    /// As [`ParquetSink::publish`].
-    pub fn publish(&self, files: &[FileEntry]) -> Result<(), SinkError> {
+    /// As [`ParquetSink::publish`] and [`Outbox::publish`].
+    pub fn publish(&mut self, files: &[FileEntry]) -> Result<(), SinkError> {
         match self {
             Sink::Parquet(sink) => sink.publish(files),
             Sink::Console(_) => Ok(()),
-            Sink::Topic(sink) => sink.publish(files),
+            Sink::Outbox(sink) => sink.publish(files),
+        }
+    }
+
+    /// Whether any of `files` is this sink's to publish.
+    pub fn concerns(&self, files: &[FileEntry]) -> bool {
+        match self {
+            Sink::Parquet(sink) => sink.concerns(files),
+            Sink::Console(_) => false,
+            Sink::Outbox(sink) => sink.concerns(files),
+        }
+    }
+
+    /// Where rows go, for people: without secrets.
+    pub fn place(&self) -> &str {
+        match self {
+            Sink::Parquet(sink) => sink.place(),
+            Sink::Console(_) => "standard output",
+            Sink::Outbox(sink) => sink.place(),
+        }
+    }
+
+    /// The connector, as the SQL names it.
+    pub fn connector(&self) -> &'static str {
+        match self {
+            Sink::Parquet(_) => "filesystem",
+            Sink::Console(_) => "stdout",
+            Sink::Outbox(sink) => sink.connector(),
         }
     }
 
@@ -87,7 +117,7 @@ impl Sink {
     pub fn compactor(&self) -> Option<Arc<Compactor>> {
         match self {
             Sink::Parquet(sink) => Some(sink.compactor()),
-            Sink::Console(_) | Sink::Topic(_) => None,
+            Sink::Console(_) | Sink::Outbox(_) => None,
         }
     }
 
@@ -170,12 +200,27 @@ pub enum SinkError {
     /// An option of the sink's table that files cannot be written by.
     #[error("{0}")]
     Options(String),
-    /// The broker does not answer, does not let us in, or does not have the topic.
-    #[error("{0}")]
-    Unreachable(String),
+    /// Not now: the remote does not answer, does not let us in, or does not have what is to be written. Trying
+    /// again may help; for how long is for the job to say.
+    #[error("{why}")]
+    Away {
+        /// Who.
+        peer: Peer,
+        /// What was tried, and what it said.
+        why: String,
+    },
     /// Nobody reads what is printed any more (`| head`).
     #[error("standard output was closed")]
     Closed,
+}
+
+/// Who is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// Kafka.
+    Kafka,
+    /// Any other.
+    Other,
 }
 
 /// Checks a `partitioning.time_pattern`, so that a query can refuse it where it stands in the SQL.

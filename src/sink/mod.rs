@@ -3,7 +3,7 @@
 //!
 //! Parquet files are staged (written, fsynced) beside the table and published by renaming; printed rows
 //! are printed when they are staged, so that they are seen at least once. Rows of a remote (a topic) are staged in
-//! a file beside the checkpoint and published by a transaction, which also marks the file as sent.
+//! files beside the checkpoint and published by transactions, which also mark them as sent.
 
 pub mod compact;
 mod console;
@@ -73,11 +73,11 @@ impl Sink {
         }
     }
 
-    /// Makes staged files visible. Idempotent. Entries of other tables are passed over. One attempt, of ten seconds
-    /// without a sign of a remote at most.
+    /// Makes staged files visible: one attempt, which is silent for some 10 seconds at the most. Idempotent.
+    /// Entries of other tables are passed over.
     ///
     /// # Errors
-    /// As [`ParquetSink::publish`] and [`Outbox::publish`].
+    /// As [`ParquetSink::publish`]; [`SinkError::Away`] where trying again may help.
     pub fn publish(&mut self, files: &[FileEntry]) -> Result<(), SinkError> {
         match self {
             Sink::Parquet(sink) => sink.publish(files),
@@ -86,25 +86,27 @@ impl Sink {
         }
     }
 
-    /// Whether any of `files` is this sink's to publish.
+    /// Whether anything of `files` is this sink's. One that has nothing to publish is not asked to, so that a
+    /// server which is away holds nothing up that is not for it.
     pub fn concerns(&self, files: &[FileEntry]) -> bool {
-        match self {
-            Sink::Parquet(sink) => sink.concerns(files),
-            Sink::Console(_) => false,
-            Sink::Outbox(sink) => sink.concerns(files),
-        }
+        let table = match self {
+            Sink::Parquet(sink) => sink.table(),
+            Sink::Console(_) => return false,
+            Sink::Outbox(sink) => sink.table(),
+        };
+        files.iter().any(|file| file.table == table)
     }
 
-    /// Where rows go, for people: without secrets.
-    pub fn place(&self) -> &str {
+    /// Where the rows go, for people: a folder, `kafka topic candles`. Without any secret.
+    pub fn place(&self) -> String {
         match self {
-            Sink::Parquet(sink) => sink.place(),
-            Sink::Console(_) => "standard output",
+            Sink::Parquet(sink) => sink.dir().display().to_string(),
+            Sink::Console(_) => "standard output".to_owned(),
             Sink::Outbox(sink) => sink.place(),
         }
     }
 
-    /// The connector, as the SQL names it.
+    /// The connector's name in SQL, which is also the label of its metrics.
     pub fn connector(&self) -> &'static str {
         match self {
             Sink::Parquet(_) => "filesystem",
@@ -200,13 +202,13 @@ pub enum SinkError {
     /// An option of the sink's table that files cannot be written by.
     #[error("{0}")]
     Options(String),
-    /// Not now: the remote does not answer, does not let us in, or does not have what is to be written. Trying
-    /// again may help; for how long is for the job to say.
+    /// Not now: the server does not answer, does not let us in, or is busy. Trying again may help, for how long
+    /// the job decides.
     #[error("{why}")]
     Away {
-        /// Who.
+        /// What is away.
         peer: Peer,
-        /// What was tried, and what it said.
+        /// What it is, what it said, what to look at.
         why: String,
     },
     /// Nobody reads what is printed any more (`| head`).
@@ -214,12 +216,12 @@ pub enum SinkError {
     Closed,
 }
 
-/// Who is away.
+/// What can be away: which exit code it is in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
-    /// Kafka.
+    /// A broker: exit code 4.
     Kafka,
-    /// Any other.
+    /// Anything else that rows are written to: exit code 7.
     Other,
 }
 

@@ -22,6 +22,8 @@ pub struct TableDef {
     pub columns: Vec<ColumnDef>,
     /// `WATERMARK FOR …`.
     pub watermark: Option<WatermarkDef>,
+    /// Columns of `PRIMARY KEY`, in either form, in order; empty: there is none.
+    pub primary_key: Vec<Ident>,
     /// What it stands for.
     pub connector: Connector,
     pub(super) canonical: String,
@@ -138,7 +140,35 @@ pub(super) fn check(reader: &mut Reader, name: &Ident, body: &Body, connector: O
     {
         check_columns(reader.source, options, &body.columns, &mut faults);
     }
+    if let Some(connector) = connector
+        && !body.is_partial
+    {
+        check_key(reader, body, connector, &mut faults);
+    }
     reader.faults.extend(faults);
+}
+
+/// A PRIMARY KEY is for what has keys, and of columns that are there.
+fn check_key(reader: &Reader, body: &Body, connector: &Connector, faults: &mut Vec<Diagnostic>) {
+    let Some(first) = body.primary_key.first() else {
+        return;
+    };
+    if let Some(why) = connector.refuses_key() {
+        let message = format!("PRIMARY KEY: {why}");
+        faults.push(reader.source.diagnostic(first.span, message));
+        return;
+    }
+    for (at, key) in body.primary_key.iter().enumerate() {
+        let names = body.columns.iter().map(|column| column.name.as_str());
+        if body.primary_key[..at].iter().any(|k| k.value == key.value) {
+            let message = format!("PRIMARY KEY names \"{}\" twice", key.value);
+            faults.push(reader.source.diagnostic(key.span, message));
+        } else if !names.clone().any(|name| name == key.value) {
+            let message = format!("the table has no column \"{}\"", key.value);
+            let fault = reader.source.diagnostic(key.span, message);
+            faults.push(fault.with_nearest(&key.value, names, None));
+        }
+    }
 }
 
 /// Columns of files: what is in them and nothing else.

@@ -9,6 +9,9 @@ mod reports;
 mod transactions;
 
 use std::io::BufRead;
+use std::path::PathBuf;
+
+use arrow::datatypes::SchemaRef;
 
 use self::connection::{Connection, Message};
 use self::letters::LetterLines;
@@ -19,8 +22,6 @@ use super::{SinkError, SinkRows};
 use crate::config::kafka::KafkaProperties;
 use crate::disk::Disk;
 use crate::model::Epoch;
-use arrow::datatypes::SchemaRef;
-use std::path::PathBuf;
 
 /// Staged files end in this.
 const ENDING: &str = ".jsonl";
@@ -37,7 +38,7 @@ pub struct TopicAddress {
 impl TopicAddress {
     /// For people; without properties.
     fn place(&self) -> String {
-        format!("kafka {} topic {}", self.kafka.brokers, self.topic)
+        format!("kafka topic {}", self.topic)
     }
 }
 

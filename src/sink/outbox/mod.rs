@@ -105,19 +105,19 @@ impl Outbox {
         }
     }
 
-    /// Where rows go, for people.
-    pub fn place(&self) -> &str {
-        &self.options.place
+    /// What its files go by in the checkpoint.
+    pub fn table(&self) -> &str {
+        &self.options.table
+    }
+
+    /// As [`Sink::place`](super::Sink::place).
+    pub fn place(&self) -> String {
+        self.options.place.clone()
     }
 
     /// The connector, as the SQL names it.
     pub fn connector(&self) -> &'static str {
         self.options.connector
-    }
-
-    /// As [`Sink::concerns`](super::Sink::concerns).
-    pub fn concerns(&self, files: &[FileEntry]) -> bool {
-        files.iter().any(|file| self.is_own(file))
     }
 
     /// As [`Sink::recover`](super::Sink::recover). It may be tried again after [`SinkError::Away`].

@@ -58,6 +58,20 @@ impl Connector {
         matches!(self, Connector::KafkaSource(_) | Connector::StaticTable(_))
     }
 
+    /// Why it cannot have a PRIMARY KEY; `None`: it can.
+    pub(super) fn refuses_key(&self) -> Option<&'static str> {
+        Some(match self {
+            Connector::KafkaSource(_) => {
+                "messages of a topic have no key that is one of their columns"
+            }
+            Connector::StaticTable(_) => "files are read as they are, without a key",
+            Connector::FilesystemSink(_) => {
+                "a folder has no keys: each row is written once, and none is replaced"
+            }
+            Connector::StdoutSink(_) => "what is printed has no keys",
+        })
+    }
+
     /// The options that decide which rows there are and where they go, for the fingerprint: without
     /// secrets, addresses, and what may change between two runs of the same query.
     pub fn canonical(&self) -> String {

@@ -91,7 +91,10 @@ pub(super) fn is_retriable(error: &KafkaError) -> bool {
 pub(super) fn is_refusal(code: Code) -> bool {
     matches!(
         code,
-        Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::InvalidRecord
+        Code::MessageSizeTooLarge
+            | Code::InvalidMessageSize
+            | Code::InvalidRecord
+            | Code::InvalidTimestamp
     )
 }
 

@@ -13,8 +13,8 @@ use datafusion::sql::sqlparser::ast;
 use super::plan::Output;
 use super::refusal::{Place, Refusal};
 use super::sql::{
-    ColumnKind, Connector, Diagnostic, FilesystemSinkOptions, SourceText, SqlFile, Statement,
-    StdoutSinkOptions, TableDef, sql_name, table_name,
+    ColumnKind, Connector, Diagnostic, FilesystemSinkOptions, KafkaSinkOptions, SourceText,
+    SqlFile, Statement, StdoutSinkOptions, TableDef, sql_name, table_name,
 };
 use super::stream::{FRAME, HIDDEN, TIMESTAMP};
 
@@ -35,6 +35,8 @@ pub struct Rolling {
 pub enum SinkOptions {
     /// A folder of Parquet files.
     Filesystem(FilesystemSinkOptions),
+    /// A Kafka topic.
+    Kafka(Box<KafkaSinkOptions>),
     /// Standard output, as JSON.
     Stdout(StdoutSinkOptions),
     /// Standard output, as a table: a bare SELECT. What the checkpoint remembers has nothing of it.
@@ -50,6 +52,7 @@ impl SinkOptions {
         match connector {
             Connector::KafkaSource(_) | Connector::StaticTable(_) => None,
             Connector::FilesystemSink(options) => Some(SinkOptions::Filesystem(options.clone())),
+            Connector::KafkaSink(options) => Some(SinkOptions::Kafka(Box::new(options.clone()))),
             Connector::StdoutSink(options) => Some(SinkOptions::Stdout(*options)),
         }
     }
@@ -58,6 +61,7 @@ impl SinkOptions {
     pub fn place(&self) -> String {
         match self {
             SinkOptions::Filesystem(options) => options.path.display().to_string(),
+            SinkOptions::Kafka(options) => options.place(),
             SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => STDOUT.to_owned(),
         }
     }
@@ -65,6 +69,7 @@ impl SinkOptions {
     /// The name of what has the rows where that is another system: `None` for a folder, and what is printed.
     pub fn remote(&self) -> Option<&'static str> {
         match self {
+            SinkOptions::Kafka(_) => Some("kafka"),
             SinkOptions::Filesystem(_) | SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => {
                 None
             }
@@ -78,7 +83,7 @@ impl SinkOptions {
                 interval: options.rolling_interval,
                 inactivity: options.rolling_inactivity,
             }),
-            SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => None,
+            SinkOptions::Kafka(_) | SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => None,
         }
     }
 

@@ -64,7 +64,11 @@ impl JsonLines {
     }
 
     /// Columns of rows, a line each, at the end of `text`.
-    pub(super) fn write(&self, columns: Vec<ArrayRef>, text: &mut Vec<u8>) -> Result<(), SinkError> {
+    pub(super) fn write(
+        &self,
+        columns: Vec<ArrayRef>,
+        text: &mut Vec<u8>,
+    ) -> Result<(), SinkError> {
         let refused = |error: ArrowError| {
             SinkError::Options(format!("rows cannot be written as JSON: {error}"))
         };

@@ -90,6 +90,7 @@ fn summary(options: &IngestOptions, prepared: &Prepared) -> String {
         SinkOptions::Filesystem(files) => {
             format!("writes {} ({})", output.table, files.path.display())
         }
+        SinkOptions::Kafka(_) => format!("writes {} ({})", output.table, output.sink.place()),
         SinkOptions::Stdout(_) => format!("prints {}", output.table),
         SinkOptions::Preview { line } => format!("shows the SELECT of line {line}"),
     };

@@ -230,8 +230,7 @@ impl Remote for KafkaRemote {
 
     fn send(&mut self, marker: &Marker, staged: &mut dyn BufRead) -> Result<(), SinkError> {
         let form = &self.form;
-        let mut fill =
-            |connection: &Connection| send_lines(form, &marker.file, staged, connection);
+        let mut fill = |connection: &Connection| send_lines(form, &marker.file, staged, connection);
         match &mut self.client {
             Client::Transactions(client) => client.transact(marker, &mut fill),
             Client::Plain {

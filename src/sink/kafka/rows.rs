@@ -155,7 +155,10 @@ mod tests {
         assert_eq!(rows[0].k.as_deref(), Some("3"));
         assert_eq!(rows[1].k.as_deref(), Some("-4"));
         assert_eq!(rows[1].t, None);
-        assert_eq!(rows[1].v.get(), r#"{"symbol":null,"trades":-4,"start":null}"#);
+        assert_eq!(
+            rows[1].v.get(),
+            r#"{"symbol":null,"trades":-4,"start":null}"#
+        );
         assert!(lines(None, None).starts_with(r#"{"t":1,"v":{"#));
     }
 }

@@ -98,8 +98,7 @@ impl Transactions {
             // Events are served while nobody sends.
             self.connection.producer().poll(Duration::ZERO);
             let _ = self.asking.poll(Duration::ZERO);
-            self.connection
-                .failed("ask what was written last", &error)
+            self.connection.failed("ask what was written last", &error)
         })?;
         if self.given_up && marker.is_some() && !self.seen.contains(&marker) {
             return Err(self.taken_over());
@@ -159,10 +158,10 @@ impl Transactions {
         filled?;
         let mut offsets = TopicPartitionList::new();
         let mut place = offsets.add_partition(self.connection.topic(), 0);
-        let marked = place
+        place
             .set_offset(Offset::Offset(marker.epoch.0.cast_signed()))
-            .and_then(|()| place.set_metadata(marker.file.as_str()).map(drop));
-        marked.map_err(|error| self.connection.failed("write", &error))?;
+            .map_err(|error| self.connection.failed("write", &error))?;
+        place.set_metadata(marker.file.as_str());
         self.seen.push(Some(marker.clone()));
         self.step = Step::Mark(offsets);
         let until = Instant::now() + ATTEMPT;
@@ -220,8 +219,8 @@ impl Transactions {
     /// Chooses the step that follows a failed one, and says what has failed.
     fn after(&mut self, error: &KafkaError) -> SinkError {
         let fatal = self.connection.producer().client().fatal_error();
-        let is_fatal = fatal.is_some()
-            || matches!(error, KafkaError::Transaction(error) if error.is_fatal());
+        let is_fatal =
+            fatal.is_some() || matches!(error, KafkaError::Transaction(error) if error.is_fatal());
         let code = fatal.map(|(code, _)| code).or(error.rdkafka_error_code());
         if is_fatal {
             if code.is_some_and(is_fencing) {

@@ -286,7 +286,9 @@ impl Outbox {
         let mut bytes = 0;
         let mut file = self.staging().open(&entry.staged)?;
         while let Some(file) = &mut file {
-            let piece = file.fill_buf().map_err(|error| not_read(&shown(), &error))?;
+            let piece = file
+                .fill_buf()
+                .map_err(|error| not_read(&shown(), &error))?;
             if piece.is_empty() {
                 break;
             }

@@ -56,9 +56,7 @@ pub fn candles(messages: &[Stored]) -> Vec<String> {
         let key = message.key.clone().expect("a key");
         assert_eq!(key, text("symbol"));
         let start = text("window_start");
-        if let Some((partition, before)) =
-            last.insert(key, (message.partition, start.clone()))
-        {
+        if let Some((partition, before)) = last.insert(key, (message.partition, start.clone())) {
             assert_eq!(partition, message.partition, "{row}");
             assert!(before <= start, "{row} comes after {before}");
         }
@@ -165,7 +163,13 @@ fn a_second_process_of_the_job_shuts_the_first_out() {
     if broker.isolates() {
         let ended = one.end();
         assert_eq!(ended.code, Some(5), "{}", ended.said);
-        assert!(ended.said.contains("another process of this job has taken over"), "{}", ended.said);
+        assert!(
+            ended
+                .said
+                .contains("another process of this job has taken over"),
+            "{}",
+            ended.said
+        );
     }
     other.signal("TERM");
     let ended = other.end();
@@ -180,7 +184,11 @@ fn while_the_broker_of_the_sink_is_away_the_job_waits_and_nothing_is_lost() {
     folder.file("ohlc.sql", &into_topic(&out.topic, EXACTLY));
     let with_source = folder.path().join("ohlc.sql");
     // The same name on another cluster is another topic.
-    assert!(std::fs::read_to_string(with_source).unwrap().contains(&out.topic));
+    assert!(
+        std::fs::read_to_string(with_source)
+            .unwrap()
+            .contains(&out.topic)
+    );
     let run = job(&folder, &source, &kafka.address(), &out.topic)
         .conf("spark.stockpulse.maxOffsetsPerTrigger", "100")
         .conf("spark.kafka.reconnect.backoff.max.ms", RECONNECT_MS)
@@ -189,7 +197,9 @@ fn while_the_broker_of_the_sink_is_away_the_job_waits_and_nothing_is_lost() {
     run.wait_for(" is committed");
     kafka.set_reachable(false);
     let told = std::env::var("STOCKPULSE_TEST_OUTAGE_SECONDS").ok();
-    let outage = told.map_or(OUTAGE, |seconds| Duration::from_secs(seconds.parse().unwrap()));
+    let outage = told.map_or(OUTAGE, |seconds| {
+        Duration::from_secs(seconds.parse().unwrap())
+    });
     assert!(!run.ends_within(outage), "it ended while the sink was away");
     kafka.set_reachable(true);
     run.wait_for("2,469 rows written");
@@ -209,7 +219,10 @@ fn what_makes_no_sense_is_refused_before_anything_is_asked() {
             .arguments(&["ohlc.sql", "--dry-run"])
             .arguments(more)
             .conf("spark.stockpulse.var.SINK_BROKER", "localhost:9092")
-            .conf("spark.sql.streaming.checkpointLocation", "data/_checkpoints")
+            .conf(
+                "spark.sql.streaming.checkpointLocation",
+                "data/_checkpoints",
+            )
             .end();
         assert_eq!(ended.code, Some(code), "{why}: {}", ended.said);
         assert!(ended.said.contains(why), "{why}: {}", ended.said);
@@ -222,8 +235,10 @@ fn what_makes_no_sense_is_refused_before_anything_is_asked() {
         3,
         "\"ohlc\" writes to the topic that the job reads",
     );
-    let twice = format!("{job}\nINSERT INTO ohlc SELECT * FROM ohlc;")
-        .replace("SELECT * FROM ohlc;", &job[job.find("INSERT INTO ohlc").unwrap() + 16..]);
+    let twice = format!("{job}\nINSERT INTO ohlc SELECT * FROM ohlc;").replace(
+        "SELECT * FROM ohlc;",
+        &job[job.find("INSERT INTO ohlc").unwrap() + 16..],
+    );
     refused(&twice, &[], 3, "\"ohlc\" is written by two INSERTs");
     refused(
         &job,
@@ -242,7 +257,10 @@ fn a_look_at_the_job_says_where_rows_go_how_often_and_by_which_key() {
         let ended = Run::new(INGEST, folder.path())
             .arguments(&["ohlc.sql", "--explain"])
             .conf("spark.stockpulse.var.SINK_BROKER", "other:9092")
-            .conf("spark.sql.streaming.checkpointLocation", "data/_checkpoints")
+            .conf(
+                "spark.sql.streaming.checkpointLocation",
+                "data/_checkpoints",
+            )
             .conf("spark.kafka.sasl.password", "hunter2")
             .end();
         assert_eq!(ended.code, Some(0), "{}", ended.said);

@@ -279,9 +279,10 @@ fn until_there(mut attempt: impl FnMut() -> Result<(), SinkError>) -> Result<(),
 /// Before every step, and in the middle of every write and of every call.
 fn places(steps: &[String]) -> Vec<At> {
     let before = (0..steps.len()).map(At::Before);
-    let amid = steps.iter().enumerate().filter(|(_, step)| {
-        step.starts_with("write ") || *step == "send" || *step == "ask"
-    });
+    let amid = steps
+        .iter()
+        .enumerate()
+        .filter(|(_, step)| step.starts_with("write ") || *step == "send" || *step == "ask");
     before.chain(amid.map(|(at, _)| At::Amid(at))).collect()
 }
 

@@ -53,9 +53,9 @@ pub struct KafkaSinkOptions {
     /// How often a reader sees each row.
     pub commit_mode: CommitMode,
     /// The column whose value, as text, is a message's key; `None`: messages have none.
-    pub key_field: Option<Ident>,
+    key_field: Option<Ident>,
     /// The column that is a message's timestamp; `None`: the row's event time.
-    pub timestamp_field: Option<Ident>,
+    timestamp_field: Option<Ident>,
     /// How a TIMESTAMP is written.
     pub timestamps: TimestampFormat,
     /// How a DECIMAL is written.
@@ -73,19 +73,29 @@ impl KafkaSinkOptions {
         &self.properties
     }
 
+    /// The column that is a message's key.
+    pub fn key(&self) -> Option<&str> {
+        self.key_field.as_ref().map(|field| field.value.as_str())
+    }
+
+    /// The column that is a message's timestamp.
+    pub fn time(&self) -> Option<&str> {
+        let field = self.timestamp_field.as_ref();
+        field.map(|field| field.value.as_str())
+    }
+
     /// Where rows go, as a checkpoint remembers it and people read it.
     pub fn place(&self) -> String {
         format!("kafka topic {}", self.topic)
     }
 
     pub(super) fn canonical(&self) -> String {
-        let named = |field: &Option<Ident>| field.as_ref().map(|field| field.value.clone());
         format!(
             "kafka sink topic={:?} format=Json commit_mode={} key={:?} timestamp={:?}",
             self.topic,
             self.commit_mode.as_str(),
-            named(&self.key_field),
-            named(&self.timestamp_field)
+            self.key(),
+            self.time()
         )
     }
 }

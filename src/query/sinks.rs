@@ -13,8 +13,8 @@ use datafusion::sql::sqlparser::ast;
 use super::plan::Output;
 use super::refusal::{Place, Refusal};
 use super::sql::{
-    ColumnKind, Connector, DeltaSinkOptions, Diagnostic, FilesystemSinkOptions, SourceText,
-    SqlFile, Statement, StdoutSinkOptions, TableDef, sql_name, table_name,
+    ColumnKind, Connector, DeltaSinkOptions, Diagnostic, FilesystemSinkOptions, KafkaSinkOptions,
+    SourceText, SqlFile, Statement, StdoutSinkOptions, TableDef, sql_name, table_name,
 };
 use super::stream::{FRAME, HIDDEN, TIMESTAMP};
 
@@ -37,6 +37,8 @@ pub enum SinkOptions {
     Filesystem(FilesystemSinkOptions),
     /// A Delta Lake table.
     Delta(DeltaSinkOptions),
+    /// A Kafka topic.
+    Kafka(Box<KafkaSinkOptions>),
     /// Standard output, as JSON.
     Stdout(StdoutSinkOptions),
     /// Standard output, as a table: a bare SELECT. What the checkpoint remembers has nothing of it.
@@ -52,6 +54,7 @@ impl SinkOptions {
         match connector {
             Connector::KafkaSource(_) | Connector::StaticTable(_) => None,
             Connector::FilesystemSink(options) => Some(SinkOptions::Filesystem(options.clone())),
+            Connector::KafkaSink(options) => Some(SinkOptions::Kafka(Box::new(options.clone()))),
             Connector::StdoutSink(options) => Some(SinkOptions::Stdout(*options)),
             Connector::DeltaSink(options) => Some(SinkOptions::Delta(options.clone())),
         }
@@ -62,6 +65,7 @@ impl SinkOptions {
         match self {
             SinkOptions::Filesystem(options) => options.path.display().to_string(),
             SinkOptions::Delta(options) => options.place(),
+            SinkOptions::Kafka(options) => options.place(),
             SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => STDOUT.to_owned(),
         }
     }
@@ -70,6 +74,7 @@ impl SinkOptions {
     pub fn remote(&self) -> Option<&'static str> {
         match self {
             SinkOptions::Delta(_) => Some("delta"),
+            SinkOptions::Kafka(_) => Some("kafka"),
             SinkOptions::Filesystem(_) | SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => {
                 None
             }
@@ -89,7 +94,7 @@ impl SinkOptions {
         match self {
             SinkOptions::Filesystem(options) => Some(options),
             SinkOptions::Delta(options) => Some(&options.files),
-            SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => None,
+            SinkOptions::Kafka(_) | SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => None,
         }
     }
 

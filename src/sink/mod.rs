@@ -2,9 +2,9 @@
 //! once the checkpoint that names them is durable, *recover* after a restart.
 //!
 //! Parquet files are staged (written, fsynced) beside the table and published by renaming; printed rows
-//! are printed when they are staged, so that they are seen at least once. Rows of a topic are staged in a file
-//! and published by a transaction. Those of a Delta Lake table are staged at their final place, and published by a
-//! commit of the table's log.
+//! are printed when they are staged, so that they are seen at least once. Rows of a remote (a topic) are staged in
+//! files beside the checkpoint and published by transactions, which also mark them as sent.
+//! Those of a Delta Lake table are staged at their final place, and published by a commit of the table's log.
 
 pub mod compact;
 mod console;
@@ -12,13 +12,15 @@ mod delta;
 mod file;
 pub mod generation;
 mod json_lines;
+pub mod kafka;
 mod layout;
+pub mod outbox;
 mod parquet;
 mod partition;
 mod place;
 pub mod runtime;
+pub mod staging;
 mod text_table;
-mod topic;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,8 +31,8 @@ use self::compact::Compactor;
 pub use self::console::{Console, ConsoleSink, PrintFormat};
 pub use self::delta::{DeltaOptions, DeltaSink, LOG_CHECKPOINT_EVERY, app_id};
 pub use self::layout::default_checkpoint_dir;
+use self::outbox::Outbox;
 pub use self::parquet::ParquetSink;
-pub use self::topic::{TopicAddress, TopicOptions, TopicSink};
 use crate::checkpoint::FileEntry;
 use crate::disk::Disk;
 use crate::model::Epoch;
@@ -42,8 +44,8 @@ pub enum Sink {
     Parquet(Box<ParquetSink>),
     /// Standard output.
     Console(ConsoleSink),
-    /// A Kafka topic.
-    Topic(Box<TopicSink>),
+    /// A remote that rows are sent to by transactions: a Kafka topic.
+    Outbox(Box<Outbox>),
     /// A Delta Lake table.
     Delta(Box<DeltaSink>),
 }
@@ -57,7 +59,7 @@ impl Sink {
         match self {
             Sink::Parquet(sink) => sink.recover(committed),
             Sink::Console(_) => Ok(()),
-            Sink::Topic(sink) => sink.recover(committed),
+            Sink::Outbox(sink) => sink.recover(committed),
             Sink::Delta(sink) => sink.recover(committed),
         }
     }
@@ -74,7 +76,7 @@ impl Sink {
         match self {
             Sink::Parquet(sink) => sink.stage(epoch, rows),
             Sink::Console(sink) => sink.print(&rows).map(|()| Vec::new()),
-            Sink::Topic(sink) => sink.stage(epoch, rows),
+            Sink::Outbox(sink) => sink.stage(epoch, rows),
             Sink::Delta(sink) => sink.stage(epoch, rows),
         }
     }
@@ -88,7 +90,7 @@ impl Sink {
         match self {
             Sink::Parquet(sink) => sink.publish(files),
             Sink::Console(_) => Ok(()),
-            Sink::Topic(sink) => sink.publish(files),
+            Sink::Outbox(sink) => sink.publish(files),
             Sink::Delta(sink) => sink.publish(files),
         }
     }
@@ -99,7 +101,7 @@ impl Sink {
         let table = match self {
             Sink::Parquet(sink) => sink.table(),
             Sink::Console(_) => return false,
-            Sink::Topic(sink) => sink.table(),
+            Sink::Outbox(sink) => sink.table(),
             Sink::Delta(sink) => sink.table(),
         };
         files.iter().any(|file| file.table == table)
@@ -110,7 +112,7 @@ impl Sink {
         match self {
             Sink::Parquet(sink) => sink.dir().display().to_string(),
             Sink::Console(_) => "standard output".to_owned(),
-            Sink::Topic(sink) => sink.place(),
+            Sink::Outbox(sink) => sink.place(),
             Sink::Delta(sink) => sink.place(),
         }
     }
@@ -120,7 +122,7 @@ impl Sink {
         match self {
             Sink::Parquet(_) => "filesystem",
             Sink::Console(_) => "stdout",
-            Sink::Topic(_) => "kafka",
+            Sink::Outbox(sink) => sink.connector(),
             Sink::Delta(_) => "delta",
         }
     }
@@ -129,7 +131,7 @@ impl Sink {
     pub fn compactor(&self) -> Option<Arc<Compactor>> {
         match self {
             Sink::Parquet(sink) => Some(sink.compactor()),
-            Sink::Console(_) | Sink::Topic(_) | Sink::Delta(_) => None,
+            Sink::Console(_) | Sink::Outbox(_) | Sink::Delta(_) => None,
         }
     }
 

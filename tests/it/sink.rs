@@ -1,6 +1,7 @@
 //! The Parquet table: what readers see at every moment, and after every way a process can end.
 
 mod delta;
+mod outbox;
 mod partitions;
 mod topic;
 

@@ -16,10 +16,8 @@ use super::{JobError, JobSpec};
 use crate::checkpoint::{Checkpoint, FileEntry};
 use crate::model::Epoch;
 use crate::sink::generation::{last_epoch, publish_committed};
-use crate::sink::{
-    Compression, ParquetOptions, ParquetSink, RowTimes, Sink, SinkError, SinkRows, TopicAddress,
-    TopicOptions, TopicSink,
-};
+use crate::sink::kafka::{self, LetterOptions, TopicAddress};
+use crate::sink::{Compression, ParquetOptions, ParquetSink, RowTimes, Sink, SinkError, SinkRows};
 
 /// The property, which is also what their files go by in the checkpoint: no table may have this name.
 pub const DEAD_LETTERS: &str = "spark.stockpulse.deadLetters";
@@ -97,7 +95,7 @@ impl Outlet {
                 Sink::Parquet(Box::new(folder(spec, path, goes_on, last)?))
             }
             DeadLetters::Topic(to) => {
-                let options = TopicOptions {
+                let options = LetterOptions {
                     table: DEAD_LETTERS.to_owned(),
                     to: to.as_ref().clone(),
                     job: spec.name.clone(),
@@ -105,7 +103,7 @@ impl Outlet {
                     sort_columns: rows::SORT_COLUMNS.to_vec(),
                     disk: spec.disk.clone(),
                 };
-                Sink::Topic(Box::new(TopicSink::open(options, rows::schema())?))
+                Sink::Outbox(Box::new(kafka::letters(&options, &rows::schema())?))
             }
         };
         sink.recover(match (goes_on, checkpoint) {

@@ -5,7 +5,9 @@ use datafusion::logical_expr::Expr;
 use super::super::lowering::column_name;
 use super::super::plan::{JobPlan, Output};
 use super::super::sinks::SinkOptions;
-use super::super::sql::{FilesystemSinkOptions, ParquetCompression, SqlFile};
+use super::super::sql::{
+    CommitMode, FilesystemSinkOptions, KafkaSinkOptions, ParquetCompression, SqlFile,
+};
 use super::Section;
 use super::expression::sql;
 use super::held::Held;
@@ -58,6 +60,12 @@ fn sink(output: &Output) -> Section {
             files(&mut section, output, &options.files);
             section
         }
+        SinkOptions::Kafka(options) => {
+            let place = options.place();
+            let mut section = Section::new(format!("INSERT INTO {} → {place}", output.table));
+            messages(&mut section, output, options);
+            section
+        }
         SinkOptions::Stdout(_) => {
             let mut section = Section::new(format!("INSERT INTO {} → stdout", output.table));
             section.say("format", "a JSON object a line, on standard output");
@@ -69,6 +77,35 @@ fn sink(output: &Output) -> Section {
             section
         }
     }
+}
+
+fn messages(section: &mut Section, output: &Output, options: &KafkaSinkOptions) {
+    section.say("brokers", options.kafka.brokers.clone());
+    section.say("format", "a JSON object a message");
+    let mode = match options.commit_mode {
+        CommitMode::ExactlyOnce => {
+            "who reads committed messages sees each row once, also across crashes"
+        }
+        CommitMode::AtLeastOnce => {
+            "a crash may repeat the rows of one commit; 'sink.commit_mode' = 'exactly_once' sends each once"
+        }
+    };
+    section.say("mode", format!("{}: {mode}", options.commit_mode.as_str()));
+    section.say(
+        "key",
+        match options.key() {
+            Some(column) => format!("{column}, as text: its rows are in one partition, in order"),
+            None => "none: rows are spread over the partitions".to_owned(),
+        },
+    );
+    section.say(
+        "timestamp",
+        match (options.time(), output.pipeline.windows()) {
+            (Some(column), _) => column.to_owned(),
+            (None, Some(_)) => "the window's last millisecond".to_owned(),
+            (None, None) => "the row's event time".to_owned(),
+        },
+    );
 }
 
 fn files(section: &mut Section, output: &Output, options: &FilesystemSinkOptions) {

@@ -22,9 +22,9 @@ use std::collections::BTreeSet;
 use datafusion::sql::sqlparser::ast::{Ident, Query};
 
 pub use connector::{
-    BadData, Connector, DecimalEncoding, DeltaSinkOptions, FilesystemSinkOptions, FrameFormat,
-    KafkaSourceOptions, ParquetCompression, ReadMode, SaslOptions, SourceOffset, StaticFormat,
-    StaticTableOptions, StdoutSinkOptions, TimestampFormat,
+    BadData, CommitMode, Connector, DecimalEncoding, DeltaSinkOptions, FilesystemSinkOptions,
+    FrameFormat, KafkaSinkOptions, KafkaSourceOptions, ParquetCompression, ReadMode, SaslOptions,
+    SourceOffset, StaticFormat, StaticTableOptions, StdoutSinkOptions, TimestampFormat,
 };
 pub use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, SourceText};

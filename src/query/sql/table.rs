@@ -5,7 +5,9 @@ use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::connector::{Connector, FrameFormat, check_columns, check_delta_columns};
+use super::connector::{
+    Connector, FrameFormat, check_columns, check_delta_columns, check_kafka_columns,
+};
 use super::create_table::Body;
 use super::diagnostic::Diagnostic;
 use super::parser::Reader;
@@ -127,7 +129,12 @@ pub(super) fn check(reader: &mut Reader, name: &Ident, body: &Body, connector: O
                 faults.push(fault);
             }
         }
-        Some(Connector::FilesystemSink(_) | Connector::StdoutSink(_) | Connector::DeltaSink(_)) => {
+        Some(
+            Connector::FilesystemSink(_)
+            | Connector::KafkaSink(_)
+            | Connector::StdoutSink(_)
+            | Connector::DeltaSink(_),
+        ) => {
             plain_columns(reader, body, "a sink", &mut faults);
         }
         Some(Connector::StaticTable(_)) => {
@@ -144,6 +151,11 @@ pub(super) fn check(reader: &mut Reader, name: &Ident, body: &Body, connector: O
         && !body.is_partial
     {
         check_delta_columns(reader.source, options, &body.columns, &mut faults);
+    }
+    if let Some(Connector::KafkaSink(options)) = connector
+        && !body.is_partial
+    {
+        check_kafka_columns(reader.source, options, &body.columns, &mut faults);
     }
     if let Some(connector) = connector
         && !body.is_partial

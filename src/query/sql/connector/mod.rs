@@ -3,6 +3,7 @@
 mod delta;
 mod filesystem;
 mod kafka;
+mod kafka_sink;
 mod static_table;
 mod stdout;
 
@@ -11,6 +12,8 @@ pub(super) use delta::check_columns as check_delta_columns;
 pub(super) use filesystem::check_columns;
 pub use filesystem::{FilesystemSinkOptions, ParquetCompression};
 pub use kafka::{BadData, FrameFormat, KafkaSourceOptions, ReadMode, SaslOptions, SourceOffset};
+pub(super) use kafka_sink::check_columns as check_kafka_columns;
+pub use kafka_sink::{CommitMode, KafkaSinkOptions};
 pub use static_table::{StaticFormat, StaticTableOptions};
 pub use stdout::{DecimalEncoding, StdoutSinkOptions, TimestampFormat};
 
@@ -51,6 +54,8 @@ pub enum Connector {
     StaticTable(StaticTableOptions),
     /// A folder of Parquet files to write.
     FilesystemSink(FilesystemSinkOptions),
+    /// A topic to write.
+    KafkaSink(KafkaSinkOptions),
     /// Standard output.
     StdoutSink(StdoutSinkOptions),
     /// A Delta Lake table to append to.
@@ -73,6 +78,9 @@ impl Connector {
             Connector::FilesystemSink(_) => {
                 "a folder has no keys: each row is written once, and none is replaced"
             }
+            Connector::KafkaSink(_) => {
+                "a topic keeps every message; 'sink.key_field' is the column that messages are keyed by"
+            }
             Connector::StdoutSink(_) => "what is printed has no keys",
             Connector::DeltaSink(_) => {
                 "a Delta table is appended to: each row is written once, and none is replaced"
@@ -87,6 +95,7 @@ impl Connector {
             Connector::KafkaSource(options) => options.canonical(),
             Connector::StaticTable(options) => options.canonical(),
             Connector::FilesystemSink(options) => options.canonical(),
+            Connector::KafkaSink(options) => options.canonical(),
             Connector::StdoutSink(options) => options.canonical(),
             Connector::DeltaSink(options) => options.canonical(),
         }
@@ -107,8 +116,7 @@ pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Con
         "kafka" => {
             let direction = direction(reader, &mut options, &directions)?;
             if direction == Direction::Sink {
-                not_run(reader, name.span, "Kafka sinks");
-                return None;
+                return kafka_sink::sink(reader, options).map(Connector::KafkaSink);
             }
             kafka::source(reader, options).map(Connector::KafkaSource)
         }
@@ -137,7 +145,7 @@ pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Con
                     unknown,
                     known,
                     Some(
-                        "the local engine runs 'kafka' (source), 'filesystem' (source and sink), 'delta' and 'stdout' (sinks)"
+                        "the local engine runs 'kafka' and 'filesystem' (source and sink), 'delta' and 'stdout' (sinks)"
                             .to_owned(),
                     ),
                 );
@@ -163,7 +171,7 @@ fn not_run(reader: &mut Reader, at: datafusion::sql::sqlparser::tokenizer::Span,
         .source
         .diagnostic(at, format!("the local engine does not run {what}"))
         .with_help(
-            "it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem', 'delta' and 'stdout' sinks",
+            "it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem', 'kafka', 'delta' and 'stdout' sinks",
         );
     reader.faults.push(fault);
 }

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod delta;
+mod kafka_sink;
 mod options;
 mod refused;
 mod robust;

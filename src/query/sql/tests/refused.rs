@@ -260,7 +260,7 @@ fn connectors_that_are_not_run_say_so() {
             job.sql:2:19: the local engine does not run the connector 'redis'
               2 | WITH (connector = 'redis')
                 |                   ^^^^^^^
-              help: it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem', 'delta' and 'stdout' sinks"#]],
+              help: it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem', 'kafka', 'delta' and 'stdout' sinks"#]],
     );
     check_faults(
         &with("connector = 'kafca', type = 'source'"),
@@ -288,10 +288,15 @@ fn connectors_that_are_not_run_say_so() {
     check_faults(
         &with("connector = 'kafka', type = 'sink'"),
         expect![[r#"
-            job.sql:2:19: the local engine does not run Kafka sinks
+            job.sql:2:1: option 'bootstrap_servers' is missing
               2 | WITH (connector = 'kafka', type = 'sink')
-                |                   ^^^^^^^
-              help: it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem', 'delta' and 'stdout' sinks"#]],
+                | ^^^^
+            job.sql:2:1: option 'topic' is missing
+              2 | WITH (connector = 'kafka', type = 'sink')
+                | ^^^^
+            job.sql:2:1: option 'format' is missing
+              2 | WITH (connector = 'kafka', type = 'sink')
+                | ^^^^"#]],
     );
 }
 

@@ -229,6 +229,7 @@ impl Transactions {
             match producer.abort_transaction(left.min(TURN)) {
                 Err(error) if is_retriable(&error) && !left.is_zero() => {
                     let turn = Instant::now() + TURN.min(left);
+                    producer.poll(LISTEN);
                     while producer.in_flight_count() > 0 && Instant::now() < turn {
                         producer.poll(LISTEN);
                     }

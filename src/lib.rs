@@ -14,6 +14,8 @@
 //! | [`decode`] | frames → Arrow, by the table's declared schema |
 //! | [`query`] | SQL file → job |
 //! | [`window`] | watermarks, open windows, lateness, replay points; pure |
+//! | [`runtime`] | the one runtime of what talks to servers |
+//! | [`objects`] | object stores, request by request |
 //! | [`disk`] | every step on the disk that must survive a crash |
 //! | [`sink`] | closed windows → Parquet: stage, publish |
 //! | [`checkpoint`] | what has durably happened |
@@ -42,8 +44,10 @@ pub mod checkpoint;
 pub mod decode;
 pub mod disk;
 pub mod job;
+pub mod objects;
 pub mod page;
 pub mod query;
+pub mod runtime;
 pub mod sink;
 pub mod source;
 pub mod submit;

@@ -116,6 +116,7 @@ mod tests {
             }],
             counts: Counts::default(),
             dead_letters: None,
+            owner: None,
             query: BTreeMap::from([("ohlc".to_owned(), "SELECT 1 -- \"ü\"".to_owned())]),
         }
     }

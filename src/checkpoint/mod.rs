@@ -1,12 +1,15 @@
 //! The durable record of what has happened, one small JSON document an epoch; and the lock that
 //! keeps a second job off it.
 //!
-//! [`CheckpointStore`] is the directory; the newest document in it is the truth. State itself is
+//! [`CheckpointStore`] is the directory, [`ChainStore`] the same on an object store; the newest document in it is the truth. State itself is
 //! never written: a start re-reads the open windows from Kafka, from the replay points on. [`Generation`] and
 //! [`Swap`] are the documents of a rebuild.
 
+mod chain;
 mod document;
 mod instant;
+mod location;
+mod presence;
 mod store;
 mod swap;
 
@@ -16,6 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Counts, Epoch, Partition, Watermark};
 
+pub use chain::ChainStore;
+pub use location::{Checkpoints, Location};
+pub use presence::{Presence, Present, present};
 pub use store::CheckpointStore;
 pub use swap::{Generation, GenerationTable, Swap, SwapTable};
 
@@ -99,6 +105,9 @@ pub struct Checkpoint {
     /// Where rejects and late ticks are kept, as the job calls it; `None`: nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letters: Option<String>,
+    /// The number of the start that wrote it, where starts have numbers: on an object store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<u64>,
     /// What the SQL meant when this was written, statement by statement (see `query`).
     pub query: BTreeMap<String, String>,
 }
@@ -112,7 +121,10 @@ pub enum CheckpointError {
     /// Damaged, or of a version that this program does not know.
     #[error("{0}")]
     Damaged(String),
-    /// The disk refused.
+    /// The disk or the store refused.
     #[error("{0}")]
     Io(String),
+    /// Not now: the store does not answer, or is too busy. Whether a commit was made is not known.
+    #[error("{0}")]
+    Away(String),
 }

@@ -15,7 +15,7 @@ use crate::model::Epoch;
 const LOCK: &str = "lock";
 const TEMP: &str = "checkpoint.tmp";
 /// Documents that stay after a commit: the newest, and the one before it for a person to look at.
-const KEPT: usize = 2;
+pub(super) const KEPT: usize = 2;
 
 /// A job's checkpoint directory, locked for as long as this lives.
 ///
@@ -139,14 +139,23 @@ impl CheckpointStore {
 /// The document of an epoch.
 fn read(path: &Path, epoch: Epoch) -> Result<Checkpoint, CheckpointError> {
     let bytes = fs::read(path).map_err(|error| io_error("read checkpoint", path, &error))?;
-    let checkpoint = document::decode::<Checkpoint>(&bytes).and_then(|checkpoint| {
+    checked(&bytes, epoch, &path.display().to_string())
+}
+
+/// The checkpoint in the document of an epoch, which stands at `place`.
+pub(super) fn checked(
+    bytes: &[u8],
+    epoch: Epoch,
+    place: &str,
+) -> Result<Checkpoint, CheckpointError> {
+    let checkpoint = document::decode::<Checkpoint>(bytes).and_then(|checkpoint| {
         if checkpoint.epoch == epoch {
             Ok(checkpoint)
         } else {
             Err(format!("it holds epoch {}", checkpoint.epoch))
         }
     });
-    checkpoint.map_err(|why| damaged(path, &why))
+    checkpoint.map_err(|why| damaged(place, &why))
 }
 
 /// Writes a document so that it appears whole and stays: temp file, fsync, rename, fsync of the directory.
@@ -165,7 +174,7 @@ pub(super) fn write_document<T: Serialize>(
         .map_err(|error| io_error("fsync", dir, &error))
 }
 
-fn file_name(epoch: Epoch) -> String {
+pub(super) fn file_name(epoch: Epoch) -> String {
     format!("checkpoint-{:09}.json", epoch.0)
 }
 
@@ -175,27 +184,25 @@ fn epochs_in(dir: &Path) -> io::Result<Vec<Epoch>> {
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
         let Some(name) = name.to_str() else { continue };
-        let digits = name
-            .strip_prefix("checkpoint-")
-            .and_then(|rest| rest.strip_suffix(".json"));
-        let Some(Ok(number)) = digits.map(str::parse) else {
-            continue;
-        };
-        if file_name(Epoch(number)) == name {
-            epochs.push(Epoch(number));
-        }
+        epochs.extend(epoch_of(name));
     }
     epochs.sort_unstable();
     Ok(epochs)
 }
 
-fn damaged(path: &Path, why: &str) -> CheckpointError {
+/// The epoch of a document of this name.
+pub(super) fn epoch_of(name: &str) -> Option<Epoch> {
+    let digits = name.strip_prefix("checkpoint-")?.strip_suffix(".json")?;
+    let epoch = Epoch(digits.parse().ok()?);
+    (file_name(epoch) == name).then_some(epoch)
+}
+
+fn damaged(place: &str, why: &str) -> CheckpointError {
     CheckpointError::Damaged(format!(
-        "checkpoint {} cannot be used: {why}. An older one is not used instead, because what this \
+        "checkpoint {place} cannot be used: {why}. An older one is not used instead, because what this \
          one committed may be published. Put the file back from a backup (or run the version of \
          StockPulse that wrote it), or start over: another checkpoint location and another output \
-         path, for which the candles are computed again from Kafka",
-        path.display()
+         path, for which the candles are computed again from Kafka"
     ))
 }
 

@@ -174,6 +174,19 @@ impl Disk {
     }
 }
 
+/// A file without a name, which goes when it is let go of, or with the process: what is written on the first way is
+/// read on the second. No [`Watch`] hears of it, since nothing of it is to survive.
+pub fn unnamed() -> io::Result<(DiskFile, File)> {
+    let file = tempfile::tempfile()?;
+    let read = file.try_clone()?;
+    let written = DiskFile {
+        file,
+        path: PathBuf::from("a temporary file"),
+        disk: Disk::default(),
+    };
+    Ok((written, read))
+}
+
 /// A file that is being written.
 #[derive(Debug)]
 pub struct DiskFile {

@@ -23,7 +23,7 @@ use super::progress::SinkStanding;
 use super::start::{self, Beginning};
 use super::worker::ClosedTables;
 use super::{Clock, JobError, JobSpec, ProgressReport, Summary};
-use crate::checkpoint::{Checkpoint, CheckpointStore, PartitionState};
+use crate::checkpoint::{Checkpoint, Checkpoints, PartitionState};
 use crate::model::{Counts, Partition, Watermark, Window};
 use crate::query::Tasks;
 use crate::sink::{Sink, SinkRows};
@@ -56,7 +56,7 @@ pub struct Coordinator<'a> {
     metrics: crate::metrics::ingest::IngestMetrics,
     shared: Arc<Shared>,
     /// `None`: nothing is committed.
-    store: Option<&'a mut CheckpointStore>,
+    store: Option<&'a mut Checkpoints>,
     sinks: Vec<Sink>,
     /// `None`: dead letters are not kept.
     letters: Option<Outlet>,
@@ -128,7 +128,7 @@ impl<'a> Coordinator<'a> {
     /// A coordinator that goes on from `checkpoint`.
     pub fn new(
         spec: JobSpec,
-        store: Option<&'a mut CheckpointStore>,
+        store: Option<&'a mut Checkpoints>,
         sinks: Vec<Sink>,
         letters: Option<Outlet>,
         checkpoint: Option<Checkpoint>,

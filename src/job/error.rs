@@ -95,6 +95,10 @@ impl From<CheckpointError> for JobError {
                 JobError::Mismatch(text)
             }
             CheckpointError::Io(text) => JobError::NotWritable(text),
+            CheckpointError::Away(why) => JobError::Away {
+                peer: Peer::Other,
+                why,
+            },
         }
     }
 }

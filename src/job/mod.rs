@@ -17,7 +17,6 @@ mod start;
 mod worker;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -31,10 +30,11 @@ pub use rebuild::{Rebuild, rebuild};
 
 pub use crate::sink::Console;
 
-use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::{CheckpointStore, Checkpoints, Location};
 use crate::disk::Disk;
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::{Counts, Epoch, Partition};
+use crate::objects::Stores;
 use crate::query::JobPlan;
 use crate::source::Topic;
 
@@ -104,7 +104,7 @@ pub struct JobSpec {
     pub micro_batch_frames: usize,
     /// Where its checkpoints are kept; `None` for a job that only shows rows
     /// ([`JobPlan::is_preview`]), which begins anew each time and commits nothing.
-    pub checkpoint_dir: Option<PathBuf>,
+    pub checkpoint_dir: Option<Location>,
     /// Where printed rows go.
     pub console: Console,
     /// Read what the topic holds at the start, then end.
@@ -135,6 +135,8 @@ pub struct JobSpec {
     pub clock: Clock,
     /// Its disk.
     pub disk: Disk,
+    /// Its object stores.
+    pub stores: Stores,
     /// Whether its workers take turns in the caller's thread instead of having one each: a run over the same
     /// topic, clock and disk can then be repeated exactly.
     pub in_turns: bool,
@@ -182,12 +184,18 @@ pub fn run(
     topic: &dyn Topic,
     on_progress: &mut dyn FnMut(&ProgressReport),
 ) -> Result<Summary, JobError> {
-    let dir = spec.checkpoint_dir.as_deref();
-    let store = dir.map(|dir| CheckpointStore::open(dir, &spec.disk));
-    let mut store = store.transpose()?;
+    let Some(opened) = start::open_checkpoints(&spec)? else {
+        return Ok(Summary::default());
+    };
+    let (mut store, _presence) = match opened {
+        Some(opened) => (Some(opened.checkpoints), opened.presence),
+        None => (None, None),
+    };
     let checkpoint = match &mut store {
         Some(store) => {
-            rebuild::finish(store, on_progress)?;
+            if let Checkpoints::Folder(store) = store {
+                rebuild::finish(store, on_progress)?;
+            }
             store.load()?
         }
         None => None,
@@ -195,14 +203,20 @@ pub fn run(
     if let Some(checkpoint) = &checkpoint {
         start::check_meaning(&spec, checkpoint)?;
     }
-    if let Some(store) = &store {
+    if let Some(Checkpoints::Folder(store)) = &store {
         rebuild::give_up(store)?;
     }
+    let owner = store.as_ref().and_then(Checkpoints::owner);
     let mut spec = spec;
     let tasks = spec.plan.load().map_err(JobError::Failed)?;
-    let Some(sinks) = start::open_sinks(&spec, checkpoint.as_ref())? else {
+    let Some(sinks) = start::open_sinks(&spec, checkpoint.as_ref(), owner)? else {
         return Ok(Summary::default());
     };
+    if let Some(Checkpoints::Chain(chain)) = &store
+        && let Err(error) = chain.forget_earlier()
+    {
+        tracing::warn!("what earlier starts have left of themselves stays: {error}");
+    }
     let mut letters = || dead_letters::Outlet::open(&spec, checkpoint.as_ref());
     let Some(letters) = start::patiently(&spec, &mut letters)? else {
         return Ok(Summary::default());

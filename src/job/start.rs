@@ -1,14 +1,16 @@
 //! Where a job begins: with its sinks as the last commit left them, at its checkpoint's replay points, or
 //! where the options say.
 
+mod checkpoints;
 mod sinks;
 
 use std::collections::BTreeMap;
 
+pub use self::checkpoints::open_checkpoints;
 pub use self::sinks::{open_sinks, patiently};
 use super::lane::LaneStart;
 use super::{JobError, JobSpec, StartAt, Times};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Location};
 use crate::disk::Disk;
 use crate::model::{Partition, Watermark};
 use crate::query::{Change, JobPlan, Output, compare, folder_of, path_of};
@@ -276,5 +278,5 @@ pub fn emitted(plan: &JobPlan, checkpoint: Option<&Checkpoint>) -> Vec<Watermark
 /// Where the checkpoints are, for messages.
 fn checkpoint_dir(spec: &JobSpec) -> String {
     let dir = spec.checkpoint_dir.as_ref();
-    dir.map_or_else(|| "nowhere".to_string(), |dir| dir.display().to_string())
+    dir.map_or_else(|| "nowhere".to_string(), Location::to_string)
 }

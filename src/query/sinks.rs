@@ -21,6 +21,9 @@ use super::stream::{FRAME, HIDDEN, TIMESTAMP};
 /// Where rows go that are printed.
 pub const STDOUT: &str = "standard output";
 
+/// What has the rows of a `filesystem` table whose path is an object store's URL.
+const OBJECT_STORE: &str = "object store";
+
 /// `rolling_policy.interval` and `rolling_policy.inactivity_interval`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rolling {
@@ -75,9 +78,8 @@ impl SinkOptions {
         match self {
             SinkOptions::Delta(_) => Some("delta"),
             SinkOptions::Kafka(_) => Some("kafka"),
-            SinkOptions::Filesystem(_) | SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => {
-                None
-            }
+            SinkOptions::Filesystem(options) => options.store.as_ref().map(|_| OBJECT_STORE),
+            SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => None,
         }
     }
 
@@ -89,7 +91,7 @@ impl SinkOptions {
         })
     }
 
-    /// The options of a folder of files, a Delta table's among them.
+    /// The options of files, in a folder or on an object store, a Delta table's among them.
     pub fn files(&self) -> Option<&FilesystemSinkOptions> {
         match self {
             SinkOptions::Filesystem(options) => Some(options),
@@ -98,9 +100,10 @@ impl SinkOptions {
         }
     }
 
-    /// The folder that the rows are written to.
+    /// The folder that the rows are written to; `None`: they go elsewhere.
     pub fn folder(&self) -> Option<&Path> {
-        self.files().map(|options| options.path.as_path())
+        let files = self.files().filter(|options| options.store.is_none());
+        files.map(|options| options.path.as_path())
     }
 
     /// Whether it is a bare SELECT's.
@@ -271,13 +274,15 @@ pub fn check_apart(file: &SqlFile, outputs: &[Output], faults: &mut Vec<Diagnost
             spans.entry(table_name(table)).or_default().push(table.span);
         }
     }
+    fn path(output: &Output) -> Option<&Path> {
+        output.sink.files().map(|files| files.path.as_path())
+    }
     for (at, output) in outputs.iter().enumerate() {
-        let Some(folder) = output.sink.folder() else {
+        let Some(folder) = path(output) else {
             continue;
         };
         let clash = outputs[..at].iter().find(|other| {
-            let other = other.sink.folder();
-            other.is_some_and(|other| folder.starts_with(other) || other.starts_with(folder))
+            path(other).is_some_and(|other| folder.starts_with(other) || other.starts_with(folder))
         });
         if let (Some(other), Some(span)) = (clash, spans.get(&output.table).and_then(|s| s.last()))
         {

@@ -18,7 +18,7 @@ pub fn check_topics(
         let SinkOptions::Kafka(sink) = &output.sink else {
             continue;
         };
-        let spans = file
+        let mut spans = file
             .statements
             .iter()
             .filter_map(|statement| match statement {
@@ -27,7 +27,7 @@ pub fn check_topics(
                 }
                 _ => None,
             });
-        let Some(span) = spans.last() else {
+        let Some(span) = spans.next_back() else {
             continue;
         };
         let table = &output.table;

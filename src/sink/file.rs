@@ -141,7 +141,16 @@ impl FileFormat {
         path: &Path,
         batch: &RecordBatch,
     ) -> Result<Written, ParquetError> {
-        let mut file = self.begin(disk, path, batch.num_rows())?;
+        self.write_into(disk.create(path)?, batch)
+    }
+
+    /// As [`FileFormat::write`], into a file that is there and empty.
+    pub(super) fn write_into(
+        &self,
+        file: DiskFile,
+        batch: &RecordBatch,
+    ) -> Result<Written, ParquetError> {
+        let mut file = self.begin_in(file, batch.num_rows())?;
         file.push(batch)?;
         file.end()
     }
@@ -153,6 +162,10 @@ impl FileFormat {
         path: &Path,
         rows: usize,
     ) -> Result<OpenFile, ParquetError> {
+        self.begin_in(disk.create(path)?, rows)
+    }
+
+    fn begin_in(&self, file: DiskFile, rows: usize) -> Result<OpenFile, ParquetError> {
         let properties = if rows > PAGE_ROWS {
             &self.long
         } else {
@@ -161,7 +174,6 @@ impl FileFormat {
         let options = ArrowWriterOptions::new()
             .with_properties(properties.clone())
             .with_skip_arrow_metadata(true);
-        let file = disk.create(path)?;
         // In pieces: the writer looks at the size of a row group between them, and we at the file's.
         let (piece, bytes_max) = match self.file_bytes {
             None => (PAGE_ROWS, usize::MAX),

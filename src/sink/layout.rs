@@ -14,20 +14,31 @@ use chrono::format::{Item, Parsed, StrftimeItems};
 use chrono::{DateTime, Days, Months, NaiveDate, NaiveTime, Weekday};
 
 use crate::model::Epoch;
+use crate::objects::Address;
 
 /// Letters of a job name or prefix that go into file names at most; the limit of file systems is 255.
 const STEM_LETTERS: usize = 100;
 
+/// The folder beside a table in which its job's checkpoints are.
+const CHECKPOINTS: &str = "_checkpoints";
+/// The folder beside a table in which its files are staged.
+pub(super) const STAGE: &str = "_stage";
+
 /// The staging directory of a table: beside it, on the same file system. `None`: the path has no
 /// last component, as `/` or `..`.
 pub(super) fn staging_dir(table: &Path) -> Option<PathBuf> {
-    beside(table, "_stage")
+    beside(table, STAGE)
 }
 
 /// Where a job that writes `table` keeps its checkpoint unless told otherwise: `data/ohlc` →
 /// `data/_checkpoints/ohlc`. `None`: the path has no last component, as `/` or `..`.
 pub fn default_checkpoint_dir(table: &Path) -> Option<PathBuf> {
-    beside(table, "_checkpoints")
+    beside(table, CHECKPOINTS)
+}
+
+/// As [`default_checkpoint_dir`], of a table on an object store.
+pub fn default_checkpoint_address(table: &Address) -> Address {
+    table.beside(CHECKPOINTS)
 }
 
 /// Where a rebuild writes a table: `data/ohlc` → `data/_rebuild/ohlc`, staged in `data/_rebuild/_stage/ohlc`.

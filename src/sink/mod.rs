@@ -14,11 +14,11 @@ pub mod generation;
 mod json_lines;
 pub mod kafka;
 mod layout;
+mod objects;
 pub mod outbox;
 mod parquet;
 mod partition;
 mod place;
-pub mod runtime;
 pub mod staging;
 mod text_table;
 
@@ -30,12 +30,14 @@ use arrow::array::{RecordBatch, TimestampNanosecondArray};
 use self::compact::Compactor;
 pub use self::console::{Console, ConsoleSink, PrintFormat};
 pub use self::delta::{DeltaOptions, DeltaSink, LOG_CHECKPOINT_EVERY, app_id};
-pub use self::layout::default_checkpoint_dir;
+pub use self::layout::{default_checkpoint_address, default_checkpoint_dir};
+pub use self::objects::{ObjectsSink, TableObjects};
 use self::outbox::Outbox;
 pub use self::parquet::ParquetSink;
 use crate::checkpoint::FileEntry;
 use crate::disk::Disk;
 use crate::model::Epoch;
+pub use crate::runtime;
 
 /// Where the rows of one output go.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub enum Sink {
     Console(ConsoleSink),
     /// A remote that rows are sent to by transactions: a Kafka topic.
     Outbox(Box<Outbox>),
+    /// Parquet files on an object store.
+    Objects(Box<ObjectsSink>),
     /// A Delta Lake table.
     Delta(Box<DeltaSink>),
 }
@@ -60,6 +64,7 @@ impl Sink {
             Sink::Parquet(sink) => sink.recover(committed),
             Sink::Console(_) => Ok(()),
             Sink::Outbox(sink) => sink.recover(committed),
+            Sink::Objects(sink) => sink.recover(committed),
             Sink::Delta(sink) => sink.recover(committed),
         }
     }
@@ -77,6 +82,7 @@ impl Sink {
             Sink::Parquet(sink) => sink.stage(epoch, rows),
             Sink::Console(sink) => sink.print(&rows).map(|()| Vec::new()),
             Sink::Outbox(sink) => sink.stage(epoch, rows),
+            Sink::Objects(sink) => sink.stage(epoch, rows),
             Sink::Delta(sink) => sink.stage(epoch, rows),
         }
     }
@@ -91,6 +97,7 @@ impl Sink {
             Sink::Parquet(sink) => sink.publish(files),
             Sink::Console(_) => Ok(()),
             Sink::Outbox(sink) => sink.publish(files),
+            Sink::Objects(sink) => sink.publish(files),
             Sink::Delta(sink) => sink.publish(files),
         }
     }
@@ -102,6 +109,7 @@ impl Sink {
             Sink::Parquet(sink) => sink.table(),
             Sink::Console(_) => return false,
             Sink::Outbox(sink) => sink.table(),
+            Sink::Objects(sink) => sink.table(),
             Sink::Delta(sink) => sink.table(),
         };
         files.iter().any(|file| file.table == table)
@@ -113,6 +121,7 @@ impl Sink {
             Sink::Parquet(sink) => sink.dir().display().to_string(),
             Sink::Console(_) => "standard output".to_owned(),
             Sink::Outbox(sink) => sink.place(),
+            Sink::Objects(sink) => sink.place().to_owned(),
             Sink::Delta(sink) => sink.place(),
         }
     }
@@ -120,7 +129,7 @@ impl Sink {
     /// The connector's name in SQL, which is also the label of its metrics.
     pub fn connector(&self) -> &'static str {
         match self {
-            Sink::Parquet(_) => "filesystem",
+            Sink::Parquet(_) | Sink::Objects(_) => "filesystem",
             Sink::Console(_) => "stdout",
             Sink::Outbox(sink) => sink.connector(),
             Sink::Delta(_) => "delta",
@@ -131,7 +140,7 @@ impl Sink {
     pub fn compactor(&self) -> Option<Arc<Compactor>> {
         match self {
             Sink::Parquet(sink) => Some(sink.compactor()),
-            Sink::Console(_) | Sink::Outbox(_) | Sink::Delta(_) => None,
+            Sink::Console(_) | Sink::Outbox(_) | Sink::Objects(_) | Sink::Delta(_) => None,
         }
     }
 
@@ -235,6 +244,12 @@ pub enum Peer {
     Kafka,
     /// Anything else that rows are written to: exit code 7.
     Other,
+}
+
+impl From<runtime::RuntimeError> for SinkError {
+    fn from(error: runtime::RuntimeError) -> SinkError {
+        SinkError::NotWritable(error.to_string())
+    }
 }
 
 /// Checks a `partitioning.time_pattern`, so that a query can refuse it where it stands in the SQL.

@@ -277,7 +277,7 @@ fn commits(options: &IngestOptions, prepared: &Prepared) -> Section {
         );
         return section;
     };
-    section.say("checkpoint", dir.display().to_string());
+    section.say("checkpoint", dir.to_string());
     section.say(
         "trigger",
         match options.trigger {

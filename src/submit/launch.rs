@@ -1,14 +1,16 @@
 //! From options and SQL to a running job: plans the file, connects to Kafka, runs.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::begin::Announced;
 use super::letters::dead_letters;
-use crate::config::ingest::{Absent, DEFAULT_TRIGGER, IngestOptions, StartingOffsets, Trigger};
+use crate::checkpoint::Location;
+use crate::config::ingest::{
+    Absent, CHECKPOINT_LOCATION, DEFAULT_TRIGGER, IngestOptions, Place, StartingOffsets, Trigger,
+};
 use crate::config::kafka::KafkaProperties;
 use crate::disk::Disk;
 use crate::job::{
@@ -17,10 +19,11 @@ use crate::job::{
 };
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::{Exit, Partition};
+use crate::objects::{Address, Stores};
 use crate::page::Board;
-use crate::query::sql::{Diagnostics, SourceOffset, SqlFile};
-use crate::query::{JobPlan, SinkOptions, same_brokers};
-use crate::sink::{Console, default_checkpoint_dir};
+use crate::query::sql::{Diagnostics, SourceOffset, SqlFile, StoreOptions};
+use crate::query::{JobPlan, Output, SinkOptions, same_brokers};
+use crate::sink::{Console, default_checkpoint_address, default_checkpoint_dir};
 use crate::source::Topic;
 use crate::source::kafka::{KafkaTopic, REACH_TIMEOUT};
 
@@ -63,7 +66,7 @@ pub struct Prepared {
     /// Where it begins without a checkpoint.
     pub start: StartAt,
     /// Where checkpoints go; `None`: nothing is committed.
-    pub checkpoint_dir: Option<PathBuf>,
+    pub checkpoint_dir: Option<Location>,
     /// Where dead letters go; `None`: they are counted only.
     pub dead_letters: Option<DeadLetters>,
     sql: SqlFile,
@@ -82,7 +85,7 @@ pub fn prepare(options: &IngestOptions, sql: &SqlFile) -> Result<Prepared, Launc
     let kafka = options.kafka(&source.bootstrap_servers, &source.kafka_properties());
     let checkpoint_dir = checkpoint_dir(options, &plan)?;
     Ok(Prepared {
-        dead_letters: dead_letters(options, &plan, &kafka, checkpoint_dir.as_deref())?,
+        dead_letters: dead_letters(options, &plan, &kafka, checkpoint_dir.as_ref())?,
         kafka,
         group: group.unwrap_or_else(|| format!("stockpulse-{}", options.name)),
         start: start_at(options, &source.topic, source.source_offset)?,
@@ -183,6 +186,7 @@ pub fn launch(
         stop: Arc::clone(stop),
         clock: Clock::system(),
         disk: Disk::default(),
+        stores: Stores::default(),
         in_turns: false,
         metrics: metrics.clone(),
         open: board.map(|board| board.open().clone()),
@@ -252,29 +256,77 @@ fn of_topic(
 
 /// Where checkpoints go: as told, else beside the first folder that is written to. `None`: the job only
 /// shows rows.
-fn checkpoint_dir(options: &IngestOptions, plan: &JobPlan) -> Result<Option<PathBuf>, LaunchError> {
+fn checkpoint_dir(
+    options: &IngestOptions,
+    plan: &JobPlan,
+) -> Result<Option<Location>, LaunchError> {
     if plan.is_preview() {
         return Ok(None);
     }
-    if let Some(told) = &options.checkpoint_location {
-        return Ok(Some(told.clone()));
+    let stores: Vec<&StoreOptions> = (plan.outputs.iter())
+        .filter_map(|output| output.sink.files()?.store.as_ref())
+        .collect();
+    match &options.checkpoint_location {
+        Some(Place::Folder(folder)) => return Ok(Some(Location::Folder(folder.clone()))),
+        Some(Place::Url(url)) => {
+            let wrong = |why: String| LaunchError::Usage(format!("{CHECKPOINT_LOCATION}: {why}"));
+            let address = Address::parse(url).map_err(wrong)?;
+            if address.prefix().is_empty() {
+                let why = format!("{address} is a whole bucket; name a place in it");
+                return Err(wrong(why));
+            }
+            if let Some(output) = needs_folder(plan) {
+                return Err(wrong(format!(
+                    "checkpoints on an object store are for tables there: what is committed for \"{}\" ({}) waits in a folder of this machine, which another one does not have. Give the job a folder for its checkpoints, or the table a path on the store",
+                    output.table,
+                    output.sink.place()
+                )));
+            }
+            let beside = stores
+                .iter()
+                .find(|store| store.address.is_beside(&address));
+            let options = beside.map_or_else(Default::default, |store| store.options.clone());
+            return Ok(Some(Location::Store { address, options }));
+        }
+        None => {}
     }
     let missing = |why: String| {
         LaunchError::Usage(format!(
             "{why}; give one by --conf spark.sql.streaming.checkpointLocation=DIR"
         ))
     };
-    let Some(table) = plan.outputs.iter().find_map(|output| output.sink.folder()) else {
+    let folder = plan.outputs.iter().find_map(|output| output.sink.folder());
+    if let (None, None, None, [store, ..]) = (
+        folder,
+        needs_folder(plan),
+        &options.dead_letters,
+        stores.as_slice(),
+    ) {
+        return Ok(Some(Location::Store {
+            address: default_checkpoint_address(&store.address),
+            options: store.options.clone(),
+        }));
+    }
+    let Some(table) = folder else {
         return Err(missing(
             "there is no place for checkpoints, since the job writes no folder that they could be beside"
                 .to_owned(),
         ));
     };
     match default_checkpoint_dir(table) {
-        Some(beside) => Ok(Some(beside)),
+        Some(beside) => Ok(Some(Location::Folder(beside))),
         None => Err(missing(format!(
             "there is no place for checkpoints beside {}",
             table.display()
         ))),
     }
+}
+
+/// An output whose committed rows wait in a folder until they are published.
+fn needs_folder(plan: &JobPlan) -> Option<&Output> {
+    let is_on_store = |output: &Output| output.sink.files().is_some_and(|f| f.store.is_some());
+    let waits = |output: &&Output| {
+        !is_on_store(output) && (output.sink.folder().is_some() || output.sink.remote().is_some())
+    };
+    plan.outputs.iter().find(waits)
 }

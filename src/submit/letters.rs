@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::launch::LaunchError;
+use crate::checkpoint::Location;
 use crate::config::ingest::{self, IngestOptions};
 use crate::config::kafka::KafkaProperties;
 use crate::job::{DEAD_LETTERS, DeadLetters};
@@ -17,17 +18,22 @@ pub fn dead_letters(
     options: &IngestOptions,
     plan: &JobPlan,
     kafka: &KafkaProperties,
-    checkpoint_dir: Option<&Path>,
+    checkpoints: Option<&Location>,
 ) -> Result<Option<DeadLetters>, LaunchError> {
     let Some(told) = &options.dead_letters else {
         return Ok(None);
     };
     let refuse = |why: String| Err(LaunchError::Usage(format!("{DEAD_LETTERS}={told}: {why}")));
-    let Some(checkpoint_dir) = checkpoint_dir else {
+    let Some(checkpoints) = checkpoints else {
         return refuse(
             "the SQL only shows rows, and nothing is kept of such a job; INSERT INTO a table"
                 .to_owned(),
         );
+    };
+    let Some(checkpoint_dir) = checkpoints.folder() else {
+        return refuse(format!(
+            "the job's checkpoints are on an object store ({checkpoints}), and dead letters wait beside them in a folder; give the job a folder by --conf spark.sql.streaming.checkpointLocation=DIR"
+        ));
     };
     match told {
         ingest::DeadLetters::Folder(folder) => {

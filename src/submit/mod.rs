@@ -169,7 +169,7 @@ fn start(options: IngestOptions, sql: SqlFile) -> ExitCode {
     let page = page::open(&options, &sql, &metrics);
     let board = page.as_ref().map(|page| &page.board);
     let address = page.as_ref().map(|page| page.address().to_string());
-    let listed = local::enter(&options, prepared.checkpoint_dir.as_deref(), address, false);
+    let listed = local::enter(&options, prepared.checkpoint_dir.as_ref(), address, false);
     let ended = launch::launch(
         prepared,
         &options,

@@ -39,6 +39,7 @@ pub fn redirect(plan: &mut JobPlan, folder: &Path) -> Vec<Place> {
         let files = output.sink.files();
         output.sink = SinkOptions::Filesystem(FilesystemSinkOptions {
             path: path.clone(),
+            store: None,
             compression: Some(ParquetCompression::Uncompressed),
             row_group_bytes: None,
             time_pattern: files.and_then(|files| files.time_pattern.clone()),

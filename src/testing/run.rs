@@ -17,6 +17,7 @@ use crate::disk::Disk;
 use crate::job::{self, Clock, Console, JobSpec, ProgressReport, StartAt, Summary};
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::{NANOS_PER_SECOND, Partition};
+use crate::objects::Stores;
 use crate::query::sql::{Diagnostics, SqlFile};
 use crate::query::{FrameColumn, JobPlan};
 use crate::source::replay::ReplayTopic;
@@ -173,7 +174,7 @@ impl<'a> Runnable<'a> {
             plan,
             threads: regime.threads,
             micro_batch_frames: regime.micro_batch_frames,
-            checkpoint_dir: Some(folder.join("checkpoint")),
+            checkpoint_dir: Some(folder.join("checkpoint").into()),
             // Printed rows are read back as all others are.
             console: Console::new(Box::new(std::io::sink())),
             bounded,
@@ -193,6 +194,7 @@ impl<'a> Runnable<'a> {
             stop: Arc::clone(&stop),
             clock: Clock::showing(move || now),
             disk: Disk::default(),
+            stores: Stores::default(),
             in_turns: false,
             metrics: IngestMetrics::default(),
             open: None,

@@ -32,6 +32,7 @@ pub fn checkpoint(epoch: u64) -> Checkpoint {
         files: Vec::new(),
         counts: Counts::default(),
         dead_letters: None,
+        owner: None,
         query: BTreeMap::new(),
     }
 }

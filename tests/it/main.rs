@@ -15,6 +15,7 @@ mod fuzz;
 mod job;
 mod kill;
 mod manual;
+mod objects;
 mod page;
 mod producer;
 mod read;

@@ -16,7 +16,7 @@ impl IngestOptions {
         };
         let vars: Vec<&str> = self.vars.keys().map(String::as_str).collect();
         let checkpoint = match &self.checkpoint_location {
-            Some(path) => path.display().to_string(),
+            Some(place) => place.to_string(),
             None => "beside the data".to_owned(),
         };
         let compaction = match self.compaction {

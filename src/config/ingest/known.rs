@@ -4,6 +4,7 @@
 pub const MASTER: &str = "spark.master";
 pub const DEPLOY_MODE: &str = "spark.submit.deployMode";
 pub const APP_NAME: &str = "spark.app.name";
+/// Where checkpoints are kept.
 pub const CHECKPOINT_LOCATION: &str = "spark.sql.streaming.checkpointLocation";
 pub const DRIVER_MEMORY: &str = "spark.driver.memory";
 pub const EXECUTOR_MEMORY: &str = "spark.executor.memory";

@@ -23,12 +23,13 @@ use std::time::Duration;
 
 use args::IngestArgs;
 pub use arroyo::ArroyoSettings;
+pub use known::CHECKPOINT_LOCATION;
 pub use master::{Cluster, Master};
 pub use properties::read_properties_files;
 use properties::{Properties, is_variable_name};
 pub use resources::TableFile;
 pub use starting::{Absent, StartingOffsets};
-pub use values::{Codec, DeadLetters, Trigger};
+pub use values::{Codec, DeadLetters, Place, Trigger};
 
 use super::kafka::KafkaProperties;
 use super::secret::Secret;
@@ -113,7 +114,7 @@ pub struct IngestOptions {
     /// The codec of Parquet files where the SQL names none.
     pub codec: Option<Codec>,
     /// Where checkpoints are kept; `None`: beside the data.
-    pub checkpoint_location: Option<PathBuf>,
+    pub checkpoint_location: Option<Place>,
     /// When micro-batches are committed, and whether the run ends.
     pub trigger: Trigger,
     /// Where reading starts when there is no checkpoint.
@@ -220,7 +221,7 @@ impl IngestOptions {
             files,
             codec: properties.read(known::COMPRESSION, values::codec)?,
             sql_path: args.sql.unwrap_or_default(),
-            checkpoint_location: properties.read(known::CHECKPOINT_LOCATION, values::local_path)?,
+            checkpoint_location: properties.read(known::CHECKPOINT_LOCATION, values::place)?,
             trigger,
             starting_offsets: starting::starting(&properties, &mut warnings)?,
             max_offsets_per_trigger: properties.read(known::MAX_OFFSETS, values::positive)?,

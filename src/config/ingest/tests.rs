@@ -175,7 +175,7 @@ fn the_properties_file_is_as_sparks() {
     let options = options(&[], Some(file));
     assert_eq!(
         options.checkpoint_location,
-        Some(PathBuf::from("/data/check"))
+        Some(Place::Folder(PathBuf::from("/data/check")))
     );
     let Some(StartingOffsets::Map(map)) = &options.starting_offsets else {
         panic!("{:?}", options.starting_offsets);
@@ -307,10 +307,10 @@ fn wrong_values_say_what_would_be_right() {
         ]],
     );
     conf(
-        "spark.sql.streaming.checkpointLocation=s3://bucket/x",
-        expect![[
-            r#"spark.sql.streaming.checkpointLocation (--conf) is "s3://bucket/x"; it must be a path of this machine, or file:/// and one"#
-        ]],
+        "spark.sql.streaming.checkpointLocation=s3://AKIA:hunter2@bucket/x",
+        expect![
+            "spark.sql.streaming.checkpointLocation (--conf) is a URL with a login or a signature in it; these belong into the environment"
+        ],
     );
     conf(
         "spark.stockpulse.var.my-var=1",

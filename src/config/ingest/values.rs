@@ -23,6 +23,24 @@ pub enum Trigger {
     ProcessingTime(Duration),
 }
 
+/// Where checkpoints are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In a folder of this machine.
+    Folder(PathBuf),
+    /// On an object store, as its URL says, which holds no secret.
+    Url(String),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Folder(path) => write!(f, "{}", path.display()),
+            Place::Url(url) => f.write_str(url),
+        }
+    }
+}
+
 /// The codec of Parquet files, as Spark names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Codec {
@@ -160,6 +178,23 @@ pub(super) fn dead_letters(property: &Property) -> Result<DeadLetters, UsageErro
             "{WANTED}; a topic's name is 1 to {LONGEST_TOPIC} letters, digits, . _ and -"
         ))),
     }
+}
+
+/// A path, a `file:///` URL, or the URL of an object store, which is looked at where it is opened.
+pub(super) fn place(property: &Property) -> Result<Place, UsageError> {
+    let is_url = property.value.starts_with("s3::")
+        || (property.value.split_once("://")).is_some_and(|(scheme, _)| scheme != "file");
+    if !is_url {
+        return local_path(property).map(Place::Folder);
+    }
+    // Deliberately without the value, which may hold a login.
+    let is_abfs = property.value.starts_with("abfs");
+    if property.value.contains('?') || (property.value.contains('@') && !is_abfs) {
+        return Err(UsageError(format!(
+            "{property} is a URL with a login or a signature in it; these belong into the environment"
+        )));
+    }
+    Ok(Place::Url(property.value.to_owned()))
 }
 
 /// A path, or a `file:///` URL.

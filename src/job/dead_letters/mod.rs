@@ -13,7 +13,7 @@ use arrow::array::TimestampNanosecondArray;
 
 pub(super) use self::rows::{Letter, Raw, Rows};
 use super::{JobError, JobSpec};
-use crate::checkpoint::{Checkpoint, FileEntry};
+use crate::checkpoint::{Checkpoint, FileEntry, Location};
 use crate::model::Epoch;
 use crate::sink::generation::{last_epoch, publish_committed};
 use crate::sink::kafka::{self, LetterOptions, TopicAddress};
@@ -179,9 +179,13 @@ pub(super) fn finish_elsewhere(spec: &JobSpec, checkpoint: &Checkpoint) -> Resul
 
 /// Where dead letters wait for their topic: beside the checkpoint, whatever becomes of the tables.
 fn staged_dir(spec: &JobSpec) -> Result<PathBuf, JobError> {
-    let dir = spec.checkpoint_dir.as_ref();
+    let dir = spec.checkpoint_dir.as_ref().and_then(Location::folder);
     let dir = dir.map(|dir| dir.join("dead_letters"));
-    dir.ok_or_else(|| JobError::Usage(format!("{DEAD_LETTERS}: the job has no checkpoint")))
+    dir.ok_or_else(|| {
+        JobError::Usage(format!(
+            "{DEAD_LETTERS}: the job has no checkpoint in a folder"
+        ))
+    })
 }
 
 fn folder(

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::Coordinator;
 use super::publish::Audience;
-use crate::checkpoint::{Checkpoint, Emitted, FileEntry};
+use crate::checkpoint::{Checkpoint, Checkpoints, Emitted, FileEntry};
 use crate::job::JobError;
 use crate::job::dead_letters::is_letters;
+use crate::job::progress::SinkStanding;
 use crate::model::{Epoch, Offsets};
 use crate::query::Rolling;
 use crate::sink::{RowTimes, SinkRows};
@@ -17,6 +18,8 @@ use crate::source::Topic;
 /// An epoch that closes no window is committed this often at the most, so that a restart knows what
 /// was read.
 const IDLE_COMMIT: Duration = Duration::from_secs(10);
+/// As [`IDLE_COMMIT`] where checkpoints are on an object store: each is a few requests, which are paid for.
+const IDLE_COMMIT_ON_STORE: Duration = Duration::from_secs(60);
 
 /// Bytes of rows without windows that wait for a commit at the most, about, whatever
 /// `rolling_policy.interval` says.
@@ -72,7 +75,13 @@ impl Coordinator<'_> {
             .as_ref()
             .map_or(Epoch::FIRST, |c| c.epoch.next());
         self.pending_bytes = 0;
-        let files = self.stage(epoch)?;
+        let Some(files) = self.stage(epoch, to)? else {
+            tracing::warn!(
+                "rows of {} could not be staged: the next start computes them again",
+                self.sinks_away().join(", ")
+            );
+            return Ok(Committed::InPart);
+        };
         let committed = self.write_down(topic, epoch, &files, to)?;
         if closes {
             self.closed_at = Some(self.committed_at);
@@ -97,23 +106,37 @@ impl Coordinator<'_> {
         Ok(())
     }
 
-    /// Files first: what is printed cannot be taken back when the disk is full.
-    fn stage(&mut self, epoch: Epoch) -> Result<Vec<FileEntry>, JobError> {
+    /// Files first: what is printed cannot be taken back when the disk is full. `None`: the job was told to stop
+    /// while a store was away.
+    fn stage(
+        &mut self,
+        epoch: Epoch,
+        to: &mut Audience,
+    ) -> Result<Option<Vec<FileEntry>>, JobError> {
         let mut files = match &mut self.letters {
             Some(outlet) => outlet.stage(epoch)?,
             None => Vec::new(),
         };
         for console in [false, true] {
-            for (sink, rows) in self.sinks.iter_mut().zip(&mut self.pending) {
-                if sink.is_console() == console {
-                    let rows = std::mem::take(rows);
+            for at in 0..self.sinks.len() {
+                if self.sinks[at].is_console() == console {
+                    let rows = std::mem::take(&mut self.pending[at]);
                     let printed = if console { rows_in(&rows) } else { 0 };
-                    files.extend(sink.stage(epoch, rows)?);
+                    let Some(staged) = self.stage_patiently(at, epoch, rows, to)? else {
+                        return Ok(None);
+                    };
+                    files.extend(staged);
                     self.summary.rows_printed += printed;
                 }
             }
         }
-        Ok(files)
+        Ok(Some(files))
+    }
+
+    /// Those that are away, by name.
+    fn sinks_away(&self) -> Vec<String> {
+        let away = self.standings.iter().filter(|one| one.waits.is_some());
+        away.map(SinkStanding::name).collect()
     }
 
     /// Whether every table's rows have waited for as long as its options say.
@@ -136,14 +159,21 @@ impl Coordinator<'_> {
     /// Without rows: after a while, and at the end, if anything is new.
     fn worth_a_commit(&self, last: bool) -> bool {
         let (partitions, emitted) = match &self.committed {
-            None => return last || self.clock.since(self.committed_at) >= IDLE_COMMIT,
+            None => return last || self.clock.since(self.committed_at) >= self.idle_commit(),
             Some(committed) => (&committed.partitions, &committed.emitted),
         };
         let is_new = *partitions != self.partitions || *emitted != self.emitted_by_table();
         if last && self.names_remote_rows() {
             return true;
         }
-        is_new && (last || self.clock.since(self.committed_at) >= IDLE_COMMIT)
+        is_new && (last || self.clock.since(self.committed_at) >= self.idle_commit())
+    }
+
+    fn idle_commit(&self) -> Duration {
+        match self.store {
+            Some(Checkpoints::Chain(_)) => IDLE_COMMIT_ON_STORE,
+            Some(Checkpoints::Folder(_)) | None => IDLE_COMMIT,
+        }
     }
 
     /// Whether the last commit names rows that went to another system. They are there, but only a commit
@@ -184,11 +214,10 @@ impl Coordinator<'_> {
             files: files.to_vec(),
             counts: self.counts.clone(),
             dead_letters: self.letters.as_ref().map(|outlet| outlet.place.clone()),
+            owner: None,
             query: self.shared.plan.meaning.clone(),
         };
-        if let Some(store) = &mut self.store {
-            store.commit(&checkpoint)?;
-        }
+        self.commit_patiently(&checkpoint, to)?;
         let is_whole = self.publish(epoch, files, to)?;
         if !is_whole {
             self.summary.epoch = Some(epoch);

@@ -7,14 +7,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Coordinator, LOOK_EVERY};
-use crate::checkpoint::FileEntry;
+use crate::checkpoint::{Checkpoint, CheckpointError, FileEntry};
 use crate::job::JobError;
 use crate::job::dead_letters::{DEAD_LETTERS, Outlet};
 use crate::job::lane::LaneStart;
 use crate::job::progress::{ProgressReport, SinkStanding, Waiting};
 use crate::metrics::ingest::OfSink;
 use crate::model::{Epoch, Partition, Watermark};
-use crate::sink::{Sink, SinkError};
+use crate::sink::{Peer, Sink, SinkError, SinkRows};
 
 /// The first pause before sinks that are away are asked again; each next one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -52,16 +52,93 @@ impl Coordinator<'_> {
         files: &[FileEntry],
         to: &mut Audience,
     ) -> Result<bool, JobError> {
-        let mut round = Round::new(self.in_turn(files), self.sink_patience, self.clock.steady());
+        let left = self.in_turn(files);
+        let is_whole = self.in_rounds(left, to, &mut |job, at| job.attempt(at, epoch, files))?;
+        if !is_whole {
+            self.say_left(epoch);
+        }
+        Ok(is_whole)
+    }
+
+    /// Stages a sink's rows. `None`: the job was told to stop while the sink was away.
+    pub(super) fn stage_patiently(
+        &mut self,
+        at: usize,
+        epoch: Epoch,
+        rows: Vec<SinkRows>,
+        to: &mut Audience,
+    ) -> Result<Option<Vec<FileEntry>>, JobError> {
+        let mut files = Vec::new();
+        let is_done = self.in_rounds(vec![at], to, &mut |job, at| {
+            let begun = job.clock.steady();
+            let staged = job.sinks[at].stage(epoch, rows.clone());
+            if let (Err(SinkError::Away { why, .. }), Some(standing)) =
+                (&staged, job.standings.get_mut(at))
+            {
+                standing.is_away(begun, job.clock.steady(), why);
+                job.metrics.not_published(&standing.label());
+            }
+            files = staged?;
+            Ok(())
+        })?;
+        Ok(is_done.then_some(files))
+    }
+
+    /// Commits. Where the store of checkpoints is away it is tried again: a commit whose answer was lost is found
+    /// to be there.
+    pub(super) fn commit_patiently(
+        &mut self,
+        checkpoint: &Checkpoint,
+        to: &mut Audience,
+    ) -> Result<(), JobError> {
+        let mut ended = Ok(());
+        let mut away = None;
+        let is_done = self.in_rounds(vec![0], to, &mut |job, _| {
+            let Some(store) = &mut job.store else {
+                return Ok(());
+            };
+            match store.commit(checkpoint) {
+                Err(CheckpointError::Away(why)) => {
+                    if away.is_none() {
+                        tracing::warn!("{why}; it is tried again");
+                    }
+                    away = Some(why.clone());
+                    let peer = Peer::Other;
+                    return Err(SinkError::Away { peer, why });
+                }
+                committed => ended = committed,
+            }
+            if away.take().is_some() {
+                tracing::info!("checkpoints can be written again");
+            }
+            Ok(())
+        })?;
+        match (is_done, away) {
+            (false, Some(why)) => Err(JobError::NotWritable(format!(
+                "whether epoch {} is committed only the next start can tell, which goes on from there: {why}",
+                checkpoint.epoch
+            ))),
+            _ => Ok(ended?),
+        }
+    }
+
+    /// Makes attempts until each of `left` has succeeded, with pauses in which it is told what is waited for.
+    /// `false`: the job was told to stop before that.
+    fn in_rounds(
+        &mut self,
+        left: Vec<usize>,
+        to: &mut Audience,
+        attempt: &mut dyn FnMut(&mut Self, usize) -> Result<(), SinkError>,
+    ) -> Result<bool, JobError> {
+        let mut round = Round::new(left, self.sink_patience, self.clock.steady());
         loop {
             let now = self.clock.steady();
-            match round.pass(now, &mut |at| self.attempt(at, epoch, files))? {
+            match round.pass(now, &mut |at| attempt(self, at))? {
                 Next::Done => break,
                 Next::Wait(pause) => {
                     // Otherwise windows would go on opening for as long as nothing can be written.
                     self.shared.held.store(true, Ordering::Relaxed);
                     if !self.wait_for_sinks(pause, to) {
-                        self.say_left(epoch);
                         return Ok(false);
                     }
                 }
@@ -278,7 +355,6 @@ impl Round {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::Peer;
 
     fn away() -> SinkError {
         SinkError::Away {

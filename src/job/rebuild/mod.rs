@@ -15,7 +15,8 @@ use super::dead_letters::{self, DEAD_LETTERS, DeadLetters};
 use super::progress::RebuildPhase;
 use super::{Console, JobError, JobSpec, ProgressReport, StartAt, Summary};
 use crate::checkpoint::{
-    Checkpoint, CheckpointError, CheckpointStore, FileEntry, Generation, GenerationTable, Swap,
+    Checkpoint, CheckpointError, CheckpointStore, FileEntry, Generation, GenerationTable, Location,
+    Swap,
 };
 use crate::model::{Counts, Epoch, Partition};
 use crate::query::{Output, SinkOptions, folder_of};
@@ -50,16 +51,16 @@ pub fn rebuild(
     topic: &dyn Topic,
     on_progress: &mut dyn FnMut(&ProgressReport),
 ) -> Result<Summary, JobError> {
+    refuse_remote(&spec)?;
     let written =
         |output: &Output| Some((output.table.clone(), output.sink.folder()?.to_path_buf()));
     let written: Vec<(String, PathBuf)> = spec.plan.outputs.iter().filter_map(written).collect();
-    let dir = spec.checkpoint_dir.clone().filter(|_| !written.is_empty());
-    let Some(dir) = dir else {
+    let dir = spec.checkpoint_dir.as_ref().and_then(Location::folder);
+    let Some(dir) = dir.map(Path::to_path_buf).filter(|_| !written.is_empty()) else {
         let why =
             "--rebuild: the SQL writes no table of files, so there is nothing to compute again";
         return Err(JobError::Usage(why.to_string()));
     };
-    refuse_remote(&spec)?;
     let mut store = CheckpointStore::open(&dir, &spec.disk)?;
     if let Some((checkpoint, rebuild)) = finish(&mut store, on_progress)?
         && checkpoint.query == spec.plan.meaning
@@ -113,7 +114,7 @@ pub fn rebuild(
     // What is printed was printed before. Its windows are followed all the same, so that the job goes on
     // with whole ones.
     spec.console = Console::new(Box::new(std::io::sink()));
-    spec.checkpoint_dir = Some(store.rebuild_dir());
+    spec.checkpoint_dir = Some(store.rebuild_dir().into());
     spec.bounded = true;
     // The job compacts what it has become, when its grace is over.
     spec.compaction = None;
@@ -289,6 +290,7 @@ fn begin(
         files: Vec::new(),
         counts: Counts::default(),
         dead_letters: None,
+        owner: None,
         query: spec.plan.meaning.clone(),
     };
     CheckpointStore::open(&store.rebuild_dir(), store.disk())?.commit(&nothing)?;

@@ -6,18 +6,19 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{REBUILD_DOES, checkpoint_dir};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Location};
 use crate::job::{JobError, JobSpec};
+use crate::objects::Owner;
 use crate::query::sql::{
     CommitMode, DecimalEncoding, DeltaSinkOptions, FilesystemSinkOptions, KafkaSinkOptions,
-    ParquetCompression, TimestampFormat,
+    ParquetCompression, StoreOptions, TimestampFormat,
 };
 use crate::query::{Output, SinkOptions};
 use crate::sink::kafka::{self, TopicAddress, TopicOptions};
 use crate::sink::outbox::Outbox;
 use crate::sink::{
-    Compression, ConsoleSink, DeltaOptions, DeltaSink, LOG_CHECKPOINT_EVERY, ParquetOptions,
-    ParquetSink, PrintFormat, Sink,
+    Compression, ConsoleSink, DeltaOptions, DeltaSink, LOG_CHECKPOINT_EVERY, ObjectsSink,
+    ParquetOptions, ParquetSink, PrintFormat, Sink, SinkError, TableObjects,
 };
 
 /// For how long a sink that is away is tried when a job starts.
@@ -32,6 +33,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub fn open_sinks(
     spec: &JobSpec,
     checkpoint: Option<&Checkpoint>,
+    owner: Option<Owner>,
 ) -> Result<Option<Vec<Sink>>, JobError> {
     let outputs = spec.plan.outputs.iter();
     let previews = outputs.clone().filter(|output| output.sink.is_preview());
@@ -39,7 +41,7 @@ pub fn open_sinks(
     let committed = checkpoint.map_or(&[][..], |checkpoint| &checkpoint.files);
     let sinks = outputs.map(|output| {
         patiently(spec, &mut || {
-            let mut sink = open_sink(spec, output, checkpoint, previews)?;
+            let mut sink = open_sink(spec, output, checkpoint, owner, previews)?;
             sink.recover(committed)?;
             Ok(sink)
         })
@@ -51,13 +53,19 @@ fn open_sink(
     spec: &JobSpec,
     output: &Output,
     checkpoint: Option<&Checkpoint>,
+    owner: Option<Owner>,
     previews: usize,
 ) -> Result<Sink, JobError> {
     let print = |format| ConsoleSink::new(spec.console.clone(), format, Arc::clone(&output.schema));
     Ok(match &output.sink {
-        SinkOptions::Filesystem(options) => {
-            Sink::Parquet(Box::new(open_files(spec, output, options, checkpoint)?))
-        }
+        SinkOptions::Filesystem(options) => match &options.store {
+            None => Sink::Parquet(Box::new(open_files(spec, output, options, checkpoint)?)),
+            Some(store) => {
+                let store = Storing { store, owner };
+                let sink = open_objects(spec, output, options, checkpoint, store)?;
+                Sink::Objects(Box::new(sink))
+            }
+        },
         SinkOptions::Delta(options) => {
             Sink::Delta(Box::new(open_delta(spec, output, options, checkpoint)?))
         }
@@ -113,13 +121,51 @@ fn open_files(
     }
     let opened = ParquetSink::open(options, Arc::clone(&output.schema))?;
     if checkpoint.is_none() && opened.has_published()? {
-        return Err(JobError::Mismatch(format!(
-            "{} holds Parquet files, but {} holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had, or add --rebuild: {REBUILD_DOES}",
-            sink.path.display(),
-            checkpoint_dir(spec)
-        )));
+        return Err(unknown_files(
+            spec,
+            sink,
+            &format!(", or add --rebuild: {REBUILD_DOES}"),
+        ));
     }
     Ok(opened)
+}
+
+/// An object store, and whose turn it is there.
+struct Storing<'a> {
+    store: &'a StoreOptions,
+    /// See [`TableObjects::owner`].
+    owner: Option<Owner>,
+}
+
+fn open_objects(
+    spec: &JobSpec,
+    output: &Output,
+    sink: &FilesystemSinkOptions,
+    checkpoint: Option<&Checkpoint>,
+    Storing { store, owner }: Storing<'_>,
+) -> Result<ObjectsSink, JobError> {
+    let objects = spec.stores.open(&store.address, &store.options);
+    let table = TableObjects {
+        objects: objects.map_err(SinkError::from)?,
+        address: store.address.clone(),
+        owner,
+        is_first: checkpoint.is_none(),
+    };
+    let options = files(spec, output, sink);
+    let opened = ObjectsSink::open(options, table, Arc::clone(&output.schema))?;
+    if checkpoint.is_none() && opened.has_published()? {
+        return Err(unknown_files(spec, sink, ""));
+    }
+    Ok(opened)
+}
+
+/// Files that no checkpoint knows of.
+fn unknown_files(spec: &JobSpec, sink: &FilesystemSinkOptions, or: &str) -> JobError {
+    JobError::Mismatch(format!(
+        "{} holds Parquet files, but {} holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had{or}",
+        sink.path.display(),
+        checkpoint_dir(spec)
+    ))
 }
 
 fn open_delta(
@@ -198,9 +244,12 @@ fn outbox_dir(spec: &JobSpec, table: &str) -> Result<PathBuf, JobError> {
             false => format!("%{byte:02X}"),
         })
         .collect();
-    let dir = spec.checkpoint_dir.as_ref();
+    let dir = spec.checkpoint_dir.as_ref().and_then(Location::folder);
     let dir = dir.map(|dir| dir.join("outbox").join(folder));
-    dir.ok_or_else(|| JobError::Usage(format!("table {table}: the job has no checkpoint")))
+    dir.ok_or_else(|| {
+        let why = format!("table {table}: the job has no checkpoint in a folder");
+        JobError::Usage(why)
+    })
 }
 
 fn compression(named: ParquetCompression) -> Compression {

@@ -34,7 +34,7 @@ pub fn output(plan: &JobPlan, output: &Output, file: &SqlFile) -> Section {
             windowed(&mut section, plan, output, file, above, windows);
         }
         _ => {
-            let once = match output.sink.folder() {
+            let once = match output.sink.files() {
                 Some(_) => "; each once, by its offset",
                 None => "",
             };

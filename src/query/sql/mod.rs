@@ -24,7 +24,8 @@ use datafusion::sql::sqlparser::ast::{Ident, Query};
 pub use connector::{
     BadData, CommitMode, Connector, DecimalEncoding, DeltaSinkOptions, FilesystemSinkOptions,
     FrameFormat, KafkaSinkOptions, KafkaSourceOptions, ParquetCompression, ReadMode, SaslOptions,
-    SourceOffset, StaticFormat, StaticTableOptions, StdoutSinkOptions, TimestampFormat,
+    SourceOffset, StaticFormat, StaticTableOptions, StdoutSinkOptions, StoreOptions,
+    TimestampFormat,
 };
 pub use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, SourceText};

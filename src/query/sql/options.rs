@@ -12,11 +12,16 @@ use crate::model::{nearest, parse_duration};
 
 /// Whether an option of this name, or of one that this was meant to be, holds a secret.
 pub(super) fn is_secret(name: &str) -> bool {
-    const OPEN: [&str; 4] = [
+    const OPEN: [&str; 9] = [
         "auth.type",
         "auth.mechanism",
         "auth.protocol",
         "auth.region",
+        "storage.account_name",
+        "storage.allow_http",
+        "storage.aws_region",
+        "storage.endpoint",
+        "storage.region",
     ];
     const MARKS: [&str; 6] = [
         "passw",
@@ -28,7 +33,8 @@ pub(super) fn is_secret(name: &str) -> bool {
     ];
     let name = name.to_lowercase();
     MARKS.iter().any(|mark| name.contains(mark))
-        || (name.starts_with("auth.") && !OPEN.contains(&name.as_str()))
+        || (name.starts_with("auth.") || name.starts_with("storage."))
+            && !OPEN.contains(&name.as_str())
 }
 
 /// An option as it is written. Deliberately without `Debug`.
@@ -196,6 +202,39 @@ impl Options {
             .with_help(format!("it is one of {}", words.join(", ")));
         reader.faults.push(fault);
         None
+    }
+
+    /// Strings whose names begin so, with their names.
+    pub fn all(&mut self, reader: &mut Reader, beginning: &str) -> Vec<(String, Taken<String>)> {
+        let (taken, left) = (self.options.drain(..)).partition(|o| o.name.starts_with(beginning));
+        self.options = left;
+        let taken: Vec<RawOption> = taken;
+        let text = |option: RawOption| {
+            let span = option.value_span;
+            match option.value {
+                Value::Text(value) => Some((option.name, Taken { value, span })),
+                Value::Number(value) => Some((option.name, Taken { value, span })),
+                _ => {
+                    reject::<()>(reader, &option, "a 'string'");
+                    None
+                }
+            }
+        };
+        taken.into_iter().filter_map(text).collect()
+    }
+
+    /// Refuses those whose names begin so: they mean nothing without `another`.
+    pub fn need_all(&mut self, reader: &mut Reader, beginning: &str, another: &str) {
+        self.options.retain(|option| {
+            let found = option.name.starts_with(beginning);
+            if found {
+                let message = format!("option '{}' means nothing without {another}", option.name);
+                reader
+                    .faults
+                    .push(reader.source.diagnostic(option.name_span, message));
+            }
+            !found
+        });
     }
 
     /// A whole number, as such or quoted, if it is given.

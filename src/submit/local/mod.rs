@@ -15,9 +15,11 @@ use serde_json::Value;
 pub use record::{Listed, Record, signal};
 
 use super::{launch, read_sql, refuse};
+use crate::checkpoint::Location;
 use crate::config::ingest::IngestOptions;
 use crate::job::{LastCommit, last_commit};
 use crate::model::Exit;
+use crate::objects::Address;
 
 /// How long a job that is stopped may take for its last commit.
 const STOP_PATIENCE: Duration = Duration::from_secs(120);
@@ -27,11 +29,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Enters a job that this process runs, or waits to run again, in the list.
 pub fn enter(
     options: &IngestOptions,
-    checkpoint: Option<&Path>,
+    checkpoint: Option<&Location>,
     page: Option<String>,
     waits: bool,
 ) -> Listed {
-    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let pid = std::process::id();
     Listed::enter(&Record {
         name: options.name.clone(),
@@ -39,10 +40,22 @@ pub fn enter(
         born: record::born(pid),
         started_ms: Utc::now().timestamp_millis(),
         sql: whole(&options.sql_path),
-        checkpoint: checkpoint.map(whole),
+        checkpoint: checkpoint.map(recorded),
         page,
         waits,
     })
+}
+
+fn whole(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Checkpoints as the list has them: a whole path, or the URL of an object store.
+fn recorded(location: &Location) -> PathBuf {
+    match location {
+        Location::Folder(dir) => whole(dir),
+        Location::Store { address, .. } => PathBuf::from(address.to_string()),
+    }
 }
 
 /// `--status ID`: ends with 0 where the job runs, else with 1.
@@ -158,7 +171,7 @@ fn checkpoint_of_sql(options: &IngestOptions) -> Option<PathBuf> {
     let told = |error: String| tracing::warn!("its checkpoint is not known: {error}");
     let sql = read_sql(options).map_err(told).ok()?;
     let prepared = launch::prepare(options, &sql).map_err(|error| told(error.to_string()));
-    prepared.ok()?.checkpoint_dir
+    prepared.ok()?.checkpoint_dir.as_ref().map(recorded)
 }
 
 /// How a job gets on.
@@ -241,6 +254,11 @@ fn commit(text: &mut String, checkpoint: Option<&Path>) {
     let Some(checkpoint) = checkpoint else {
         return;
     };
+    let shown = checkpoint.display().to_string();
+    if Address::is_one(&shown) {
+        // The job itself has said what it committed last; to ask the store needs its credentials.
+        return line(text, "checkpoint", &shown);
+    }
     let said = match last_commit(checkpoint) {
         Ok(Some(LastCommit { epoch, at, read })) => {
             let at = at.map(|at| DateTime::<Utc>::from(at).timestamp_millis());
@@ -254,7 +272,7 @@ fn commit(text: &mut String, checkpoint: Option<&Path>) {
         Err(error) => format!("cannot be read: {error}"),
     };
     line(text, "last commit", &said);
-    line(text, "checkpoint", &checkpoint.display().to_string());
+    line(text, "checkpoint", &shown);
 }
 
 fn line(text: &mut String, label: &str, said: &str) {

@@ -13,7 +13,7 @@ mod scene;
 mod steps;
 mod watch;
 
-pub use matrix::folder;
+pub use matrix::{everywhere, folder};
 pub use model::{Disk as ModelDisk, files_of, write};
 pub use scene::rows;
 pub use watch::{At, Done, Stop};

@@ -11,6 +11,7 @@ use stockpulse::disk::Disk;
 use stockpulse::job::{self, Clock, Console, DeadLetters, JobError, JobSpec, StartAt, Summary};
 use stockpulse::metrics::ingest::IngestMetrics;
 use stockpulse::model::{Offsets, Partition};
+use stockpulse::objects::Stores;
 use stockpulse::query::JobPlan;
 use stockpulse::query::sql::SqlFile;
 use stockpulse::source::replay::ReplayTopic;
@@ -177,7 +178,7 @@ impl Scene {
             plan: JobPlan::new(&file).unwrap(),
             threads: 2,
             micro_batch_frames: 3,
-            checkpoint_dir: Some(folder.join("data/_checkpoints/ohlc")),
+            checkpoint_dir: Some(folder.join("data/_checkpoints/ohlc").into()),
             console: Console::stdout(),
             bounded: true,
             closes_at_once: false,
@@ -192,6 +193,7 @@ impl Scene {
             stop: Arc::new(AtomicBool::new(false)),
             clock,
             disk: disk.clone(),
+            stores: Stores::default(),
             in_turns: true,
             metrics: IngestMetrics::default(),
             open: None,

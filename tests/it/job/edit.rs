@@ -301,7 +301,7 @@ fn another_path_with_its_own_checkpoint_is_a_new_job_from_the_start() {
         panic!("files");
     };
     files.path = path.clone();
-    spec.checkpoint_dir = stockpulse::sink::default_checkpoint_dir(&path);
+    spec.checkpoint_dir = stockpulse::sink::default_checkpoint_dir(&path).map(Into::into);
     stockpulse::job::run(spec, &topic, &mut |_| {}).unwrap();
     assert_eq!(read_rows(&path, "SELECT trades FROM t"), ["4"]);
     assert_eq!(bench.rows(), PLAIN_TOPIC);

@@ -14,6 +14,7 @@ use stockpulse::job::{
     Clock, JobError, JobSpec, MICRO_BATCH_FRAMES, ProgressReport, StartAt, Summary, wall_clock,
 };
 use stockpulse::metrics::ingest::IngestMetrics;
+use stockpulse::objects::Stores;
 use stockpulse::query::JobPlan;
 use stockpulse::query::sql::SqlFile;
 use stockpulse::sink::Console;
@@ -83,7 +84,7 @@ impl Bench {
             name: "ohlc".to_string(),
             // A job that only shows rows has none.
             checkpoint_dir: (!plan.is_preview())
-                .then(|| self.dir.path().join("data/_checkpoints/ohlc")),
+                .then(|| self.dir.path().join("data/_checkpoints/ohlc").into()),
             plan,
             threads: regime.threads,
             micro_batch_frames: regime.micro_batch_frames,
@@ -101,6 +102,7 @@ impl Bench {
             stop: Arc::new(AtomicBool::new(false)),
             clock: Clock::showing(clock),
             disk: Disk::default(),
+            stores: Stores::default(),
             in_turns: false,
             metrics: IngestMetrics::default(),
             open: None,

@@ -527,7 +527,7 @@ fn nobody_else_works_on_the_table_during_a_rebuild() {
             other_checkpoint.clone(),
         ] {
             let mut spec = bench.spec_at(&Regime::default(), noon).unwrap();
-            spec.checkpoint_dir = Some(checkpoint_dir);
+            spec.checkpoint_dir = Some(checkpoint_dir.into());
             let error = stockpulse::job::run(spec, &topic, &mut |_| {}).unwrap_err();
             assert_eq!(error.exit(), Exit::Mismatch, "{error}");
             refused += 1;

@@ -14,6 +14,7 @@ use stockpulse::job::{
     self, Console, DeadLetters, JobError, JobSpec, ProgressReport, StartAt, Summary,
 };
 use stockpulse::metrics::ingest::IngestMetrics;
+use stockpulse::objects::Stores;
 use stockpulse::query::JobPlan;
 use stockpulse::query::sql::SqlFile;
 
@@ -230,7 +231,7 @@ impl Lives {
             plan: JobPlan::new(&file).unwrap(),
             threads: state.random.random_range(1..=3),
             micro_batch_frames: state.random.random_range(1..=8),
-            checkpoint_dir: Some(self.checkpoints()),
+            checkpoint_dir: Some(self.checkpoints().into()),
             console: Console::stdout(),
             bounded: life.bounded,
             closes_at_once: state.random.random_bool(0.5),
@@ -248,6 +249,7 @@ impl Lives {
             stop: Arc::new(AtomicBool::new(false)),
             clock: self.world.clock(),
             disk: Disk::watched(moods.clone()),
+            stores: Stores::default(),
             in_turns: true,
             metrics: IngestMetrics::default(),
             open: None,

@@ -127,7 +127,10 @@ fn times_are_utc() {
 #[test]
 fn a_property_has_the_name_that_spark_gives_it_beside_ours() {
     let ours = conf("spark.stockpulse.checkpointLocation=/data/check");
-    assert_eq!(ours.checkpoint_location, Some(PathBuf::from("/data/check")));
+    assert_eq!(
+        ours.checkpoint_location,
+        Some(Place::Folder(PathBuf::from("/data/check")))
+    );
     let both = options(
         &[
             "--conf",
@@ -137,7 +140,10 @@ fn a_property_has_the_name_that_spark_gives_it_beside_ours() {
         ],
         None,
     );
-    assert_eq!(both.checkpoint_location, Some(PathBuf::from("/b")));
+    assert_eq!(
+        both.checkpoint_location,
+        Some(Place::Folder(PathBuf::from("/b")))
+    );
 }
 
 #[test]

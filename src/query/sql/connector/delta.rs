@@ -40,7 +40,14 @@ pub(super) fn sink(reader: &mut Reader, mut options: Options) -> Option<DeltaSin
     let faults_before = reader.faults.len();
     let why = "it makes folders that a Delta table knows nothing of, so no reader could leave any out: SELECT a DATE column as well, and give 'partitioning.fields' = [that column]";
     options.refuse(reader, "partitioning.time_pattern", why);
+    let at = options.span;
     let files = filesystem::files(reader, options, "a delta sink");
+    if files.as_ref().is_some_and(|files| files.store.is_some()) {
+        let message = "the local engine writes Delta tables to the local file system only";
+        let help = "file:///data/ohlc, or a relative path such as data/ohlc; a table of plain files may be on an object store: connector = 'filesystem'";
+        let fault = reader.source.diagnostic(at, message);
+        reader.faults.push(fault.with_help(help));
+    }
     (reader.faults.len() == faults_before).then_some(())?;
     files.map(|files| DeltaSinkOptions { files })
 }

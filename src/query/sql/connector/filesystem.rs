@@ -12,9 +12,11 @@ use super::super::diagnostic::{Diagnostic, SourceText};
 use super::super::options::{Options, Taken};
 use super::super::parser::Reader;
 use super::super::table::{ColumnDef, sql_name};
+use crate::config::secret::Secret;
+use crate::objects::{Address, StorageOptions};
 
 /// Options that Arroyo has for filesystem sinks and their formats, and the local engine does not run.
-const NOT_RUN: [&str; 11] = [
+const NOT_RUN: [&str; 10] = [
     "connection_profile",
     "framing",
     "idle_micros",
@@ -25,7 +27,6 @@ const NOT_RUN: [&str; 11] = [
     "shuffle_by_partition.",
     "sink.version",
     "source.",
-    "storage.",
 ];
 
 /// Parquet's compression codecs.
@@ -44,11 +45,22 @@ pub enum ParquetCompression {
     Lz4,
 }
 
+/// The object store that a table is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Where there.
+    pub address: Address,
+    /// How it is reached, by `storage.` options.
+    pub options: StorageOptions,
+}
+
 /// The folder that a table's rows are written to, as Parquet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilesystemSinkOptions {
-    /// The table's folder; a relative one is relative to the working directory.
+    /// The table's folder; a relative one is relative to the working directory. The URL, on an object store.
     pub path: PathBuf,
+    /// The object store, if it is on one and in no folder.
+    pub store: Option<StoreOptions>,
     /// Codec; `None`: not given.
     pub compression: Option<ParquetCompression>,
     /// Size of a row group, bytes; `None`: the writer's default.
@@ -98,9 +110,8 @@ pub(super) fn files(
     of: &str,
 ) -> Option<FilesystemSinkOptions> {
     let faults_before = reader.faults.len();
-    let path = options
-        .required_text(reader, "path")
-        .and_then(|taken| path(reader, &taken));
+    let place = options.required_text(reader, "path");
+    let place = place.and_then(|taken| place_of(reader, &mut options, &taken));
     format(reader, &mut options);
     let compression = options.choice(
         reader,
@@ -134,8 +145,10 @@ pub(super) fn files(
     if reader.faults.len() > faults_before {
         return None;
     }
+    let (path, store) = place?;
     Some(FilesystemSinkOptions {
-        path: path?,
+        path,
+        store,
         compression: compression.map(|taken| taken.value),
         row_group_bytes: row_group_bytes.map(|taken| taken.value),
         time_pattern,
@@ -164,6 +177,47 @@ fn format(reader: &mut Reader, options: &mut Options) {
     reader.faults.push(fault.with_help("it is 'parquet'"));
 }
 
+/// A folder, or the URL of an object store with its options.
+fn place_of(
+    reader: &mut Reader,
+    options: &mut Options,
+    taken: &Taken<String>,
+) -> Option<(PathBuf, Option<StoreOptions>)> {
+    if !Address::is_one(&taken.value) {
+        options.need_all(
+            reader,
+            STORAGE,
+            "a path on an object store, such as 's3://bucket/ohlc'",
+        );
+        return Some((path(reader, taken)?, None));
+    }
+    let given = options.all(reader, STORAGE);
+    let address = match Address::of_table(&taken.value) {
+        Ok(address) => address,
+        Err(why) => {
+            let fault = reader
+                .source
+                .diagnostic(taken.span, "this is no place for a table");
+            reader.faults.push(fault.with_help(why));
+            return None;
+        }
+    };
+    let mut storage = StorageOptions::default();
+    for (name, value) in given {
+        if let Err(why) = storage.add(&address, &name[STORAGE.len()..], Secret::new(value.value)) {
+            let message = format!("option '{name}' cannot be used here");
+            let fault = reader.source.diagnostic(value.span, message);
+            reader.faults.push(fault.with_help(why));
+        }
+    }
+    let path = PathBuf::from(address.to_string());
+    let options = storage;
+    Some((path, Some(StoreOptions { address, options })))
+}
+
+/// What the names of options of an object store begin with.
+const STORAGE: &str = "storage.";
+
 /// `data/ohlc`, `/data/ohlc` or `file:///data/ohlc`.
 pub(super) fn path(reader: &mut Reader, taken: &Taken<String>) -> Option<PathBuf> {
     let text = taken.value.trim();
@@ -180,7 +234,7 @@ pub(super) fn path(reader: &mut Reader, taken: &Taken<String>) -> Option<PathBuf
         Some((_, path)) => (
             path,
             Some((
-                "the local engine writes to the local file system only",
+                "the local engine reads such files from the local file system only",
                 "file:///data/ohlc, or a relative path such as data/ohlc",
             )),
         ),

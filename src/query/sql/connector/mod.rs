@@ -10,7 +10,7 @@ mod stdout;
 pub use delta::DeltaSinkOptions;
 pub(super) use delta::check_columns as check_delta_columns;
 pub(super) use filesystem::check_columns;
-pub use filesystem::{FilesystemSinkOptions, ParquetCompression};
+pub use filesystem::{FilesystemSinkOptions, ParquetCompression, StoreOptions};
 pub use kafka::{BadData, FrameFormat, KafkaSourceOptions, ReadMode, SaslOptions, SourceOffset};
 pub(super) use kafka_sink::check_columns as check_kafka_columns;
 pub use kafka_sink::{CommitMode, KafkaSinkOptions};

@@ -58,6 +58,7 @@ fn the_main_job_is_accepted() {
             FilesystemSink(
                 FilesystemSinkOptions {
                     path: "data/ohlc",
+                    store: None,
                     compression: None,
                     row_group_bytes: None,
                     time_pattern: Some(

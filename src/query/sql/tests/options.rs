@@ -60,12 +60,12 @@ fn options_of_a_source() {
 #[test]
 fn options_of_a_sink() {
     check_faults(
-        &sink_with("path = 's3://bucket/x'"),
+        &sink_with("path = 's3://bucket'"),
         expect![[r#"
-        job.sql:3:8: the local engine writes to the local file system only
-          3 | path = 's3://bucket/x')
-            |        ^^^^^^^^^^^^^^^
-          help: file:///data/ohlc, or a relative path such as data/ohlc"#]],
+        job.sql:3:8: this is no place for a table
+          3 | path = 's3://bucket')
+            |        ^^^^^^^^^^^^^
+          help: s3://bucket is a whole bucket; staged files need a place beside the table: give it a path, as in s3://bucket/ohlc"#]],
     );
     check_faults(
         &sink_with("path = 'file://x', 'partitioning.fields' = [a, 'b']"),
@@ -122,6 +122,7 @@ fn options_of_a_sink() {
         FilesystemSink(
             FilesystemSinkOptions {
                 path: "/data/ohlc",
+                store: None,
                 compression: Some(
                     Lz4,
                 ),
@@ -396,4 +397,52 @@ fn secrets_are_shown_nowhere() {
             |                        ^^^^^^^^^^^
           help: did you mean "auth.type"?"#]]
     .assert_eq(&error.unwrap_err().to_string());
+}
+
+#[test]
+fn a_sink_on_an_object_store() {
+    let described = |options: &str| {
+        let table = table(&sink_with(options));
+        let Connector::FilesystemSink(options) = &table.connector else {
+            panic!()
+        };
+        let store = options.store.as_ref().unwrap();
+        assert!(!format!("{store:?}").contains("hunter2"));
+        format!("{} | {}", store.address, table.connector.canonical())
+    };
+    expect![[r#"s3://bucket/p/ohlc | filesystem sink path="s3://bucket/p/ohlc" format=Parquet time_pattern=None"#]]
+        .assert_eq(&described(
+            "path = 's3a://bucket/p/ohlc/', 'storage.aws_region' = 'eu-central-1', 'storage.secret_access_key' = 'hunter2'",
+        ));
+    expect![[r#"s3::http://127.0.0.1:9000/bucket/ohlc | filesystem sink path="s3::http://127.0.0.1:9000/bucket/ohlc" format=Parquet time_pattern=None"#]]
+        .assert_eq(&described("path = 's3::http://127.0.0.1:9000/bucket/ohlc'"));
+    check_faults(
+        &sink_with(
+            "path = 's3://bucket/x', 'storage.account_key' = 'hunter2', 'storage.bucket' = 'b'",
+        ),
+        expect![[r#"
+            job.sql:3:49: option 'storage.account_key' cannot be used here
+              3 | path = 's3://bucket/x', 'storage.account_key' = ***, 'storage.bucket' = ***)
+                |                                                 ^^^
+              help: an S3 store has no such option
+            job.sql:3:79: option 'storage.bucket' cannot be used here
+              3 | path = 's3://bucket/x', 'storage.account_key' = ***, 'storage.bucket' = ***)
+                |                                                                         ^^^
+              help: the path's URL says which one"#]],
+    );
+    check_faults(
+        &sink_with("path = 'x', 'storage.region' = 'r'"),
+        expect![[r#"
+            job.sql:3:13: option 'storage.region' means nothing without a path on an object store, such as 's3://bucket/ohlc'
+              3 | path = 'x', 'storage.region' = 'r')
+                |             ^^^^^^^^^^^^^^^^"#]],
+    );
+    check_faults(
+        &sink_with("path = 's3://AKIA:hunter2@bucket/x'"),
+        expect![[r#"
+            job.sql:3:8: this is no place for a table
+              3 | path = ***)
+                |        ^^^
+              help: the URL holds a login, which belongs into 'storage.' options or the environment; it is written as s3://bucket/ohlc, s3::http://host:9000/bucket/ohlc, gs://bucket/ohlc, az://container/ohlc, abfss://container@account.dfs.core.windows.net/ohlc or https://account.blob.core.windows.net/container/ohlc"#]],
+    );
 }

@@ -1,5 +1,5 @@
-//! The one runtime of all sinks that talk to a server. To the job a sink is plain functions that block; their
-//! clients are asynchronous, and some of them work on between two calls.
+//! The one runtime of all sinks and stores that talk to a server. To the job they are plain functions that block;
+//! their clients are asynchronous, and some of them work on between two calls.
 
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 
-use super::SinkError;
-
 /// Sinks wait for the network; what computes there is TLS and HTTP.
 const THREADS: usize = 2;
+
+/// Its threads were not started.
+#[derive(Debug, thiserror::Error)]
+#[error("threads for the sinks cannot be started: {0}")]
+pub struct RuntimeError(std::io::Error);
 
 /// The way to the runtime; copies are the same one. It is made for the first sink that needs it, and lasts as
 /// long as the process: nothing that a client still has to do at its end is cut off by another sink's.
@@ -21,8 +24,8 @@ impl Runtime {
     /// The process's runtime. TLS has a provider from then on, as clients that bring none of their own expect.
     ///
     /// # Errors
-    /// [`SinkError::NotWritable`] if the machine gives no more threads.
-    pub fn of_process() -> Result<Runtime, SinkError> {
+    /// The machine gives no more threads.
+    pub fn of_process() -> Result<Runtime, RuntimeError> {
         static MADE: Mutex<Option<tokio::runtime::Runtime>> = Mutex::new(None);
         let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = made.as_ref() {
@@ -35,9 +38,7 @@ impl Runtime {
             .thread_name("stockpulse-sinks")
             .enable_all()
             .build()
-            .map_err(|error| {
-                SinkError::NotWritable(format!("threads for the sinks cannot be started: {error}"))
-            })?;
+            .map_err(RuntimeError)?;
         let handle = runtime.handle().clone();
         *made = Some(runtime);
         Ok(Runtime(handle))

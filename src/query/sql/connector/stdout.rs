@@ -64,7 +64,7 @@ pub(super) fn sink(reader: &mut Reader, mut options: Options) -> Option<StdoutSi
     let (timestamps, decimals) = json_values(reader, &mut options);
     options.not_run(reader, &NOT_RUN);
     options.finish(reader, "a stdout sink");
-    (reader.faults.len() == faults_before).then(|| StdoutSinkOptions {
+    (reader.faults.len() == faults_before).then_some(StdoutSinkOptions {
         timestamps,
         decimals,
     })

@@ -6,7 +6,7 @@ use arrow::datatypes::DataType;
 use super::super::diagnostic::{Diagnostic, SourceText};
 use super::super::options::Options;
 use super::super::parser::Reader;
-use super::super::table::{ColumnDef, sql_name};
+use super::super::table::ColumnDef;
 use super::filesystem::{self, FilesystemSinkOptions};
 
 /// What the name of a column may not have in a Delta table: Parquet's readers of old could not take it.
@@ -40,7 +40,7 @@ pub(super) fn sink(reader: &mut Reader, mut options: Options) -> Option<DeltaSin
     let faults_before = reader.faults.len();
     let why = "it makes folders that a Delta table knows nothing of, so no reader could leave any out: SELECT a DATE column as well, and give 'partitioning.fields' = [that column]";
     options.refuse(reader, "partitioning.time_pattern", why);
-    let files = filesystem::files(reader, options, "a delta sink");
+    let files = filesystem::files(reader, options, "a delta sink", false);
     (reader.faults.len() == faults_before).then_some(())?;
     files.map(|files| DeltaSinkOptions { files })
 }
@@ -70,12 +70,15 @@ pub(in super::super) fn check_columns(
             faults.push(source.diagnostic(column.span, message));
         }
         if let Some(refused) = not_in_delta(&column.data_type) {
-            let message = format!("a Delta table has no {}", sql_name(&refused));
-            let help = match refused {
-                DataType::Time64(_) => "keep it as TEXT, or as a TIMESTAMP",
-                DataType::UInt64 => "declare it as DECIMAL(20, 0)",
-                _ => "declare it as the next wider one with a sign",
+            let (what, help) = match refused {
+                DataType::Time64(_) => ("TIME", "keep it as TEXT, or as a TIMESTAMP"),
+                DataType::UInt64 => ("unsigned numbers", "declare it as DECIMAL(20, 0)"),
+                _ => (
+                    "unsigned numbers",
+                    "declare it as the next wider one with a sign",
+                ),
             };
+            let message = format!("a Delta table has no {what}");
             faults.push(source.diagnostic(column.span, message).with_help(help));
         }
     }

@@ -14,6 +14,7 @@ mod layout;
 mod parquet;
 mod partition;
 mod place;
+pub mod runtime;
 mod text_table;
 mod topic;
 

@@ -28,11 +28,26 @@ const KEYS: [&str; 6] = [
 ];
 /// Keys of libpq's that would bring secrets, or that this client does not do; each with what to do instead.
 const REFUSED_KEYS: [(&str, &str); 5] = [
-    ("password", "write it before the @, or as the option 'password'"),
-    ("sslcert", "certificates of clients are not sent; log in with a password"),
-    ("sslkey", "certificates of clients are not sent; log in with a password"),
-    ("sslpassword", "certificates of clients are not sent; log in with a password"),
-    ("host", "write it behind the @; a socket's folder with %2F for each /"),
+    (
+        "password",
+        "write it before the @, or as the option 'password'",
+    ),
+    (
+        "sslcert",
+        "certificates of clients are not sent; log in with a password",
+    ),
+    (
+        "sslkey",
+        "certificates of clients are not sent; log in with a password",
+    ),
+    (
+        "sslpassword",
+        "certificates of clients are not sent; log in with a password",
+    ),
+    (
+        "host",
+        "write it behind the @; a socket's folder with %2F for each /",
+    ),
 ];
 
 /// How much of TLS is wanted, as libpq has it.
@@ -166,7 +181,9 @@ impl PostgresUrl {
             options: None,
         };
         if database.contains('/') {
-            return Err("the database's name has a /; one that belongs to it is written %2F".into());
+            return Err(
+                "the database's name has a /; one that belongs to it is written %2F".into(),
+            );
         }
         let mut has_roots = false;
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -294,7 +311,9 @@ fn filled(text: Option<&str>, what: &str) -> Result<Option<String>, String> {
 
 /// `%41` → `A`.
 fn decoded(text: &str, what: &str) -> Result<String, String> {
-    let wrong = || format!("{what} has a % that is not followed by two hexadecimal digits (% itself is %25)");
+    let wrong = || {
+        format!("{what} has a % that is not followed by two hexadecimal digits (% itself is %25)")
+    };
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, behind)) = rest.split_first() {
@@ -325,13 +344,18 @@ mod tests {
 
     #[test]
     fn a_url_says_what_libpqs_says() {
-        let url = parsed("postgres://ticks:p%40ss%2F@db:6543/market?sslmode=verify-full&sslrootcert=ca.pem&connect_timeout=3&application_name=a%20b&options=-c%20x%3D1&target_session_attrs=read-write");
+        let url = parsed(
+            "postgres://ticks:p%40ss%2F@db:6543/market?sslmode=verify-full&sslrootcert=ca.pem&connect_timeout=3&application_name=a%20b&options=-c%20x%3D1&target_session_attrs=read-write",
+        );
         assert_eq!(url.servers(), "db:6543");
         assert_eq!(url.user.as_deref(), Some("ticks"));
         assert!(url.password.as_ref().unwrap().is(b"p@ss/"));
         assert_eq!(url.database.as_deref(), Some("market"));
         assert_eq!(url.ssl_mode, SslMode::VerifyFull);
-        assert_eq!(url.root_certificates, RootCertificates::File("ca.pem".into()));
+        assert_eq!(
+            url.root_certificates,
+            RootCertificates::File("ca.pem".into())
+        );
         assert_eq!(url.connect_timeout, Duration::from_secs(3));
         assert_eq!(url.application_name.as_deref(), Some("a b"));
         assert_eq!(url.options.as_deref(), Some("-c x=1"));
@@ -356,7 +380,10 @@ mod tests {
     #[test]
     fn hosts_are_names_addresses_and_sockets() {
         let url = parsed("postgres://u@a,b:2,[::1]:3,[2001:db8::1],%2Frun%2Fpg:4/m");
-        assert_eq!(url.servers(), "a:5432,b:2,[::1]:3,[2001:db8::1]:5432,/run/pg:4");
+        assert_eq!(
+            url.servers(),
+            "a:5432,b:2,[::1]:3,[2001:db8::1]:5432,/run/pg:4"
+        );
         let local: Vec<bool> = url.hosts.iter().map(PostgresHost::is_local).collect();
         assert_eq!(local, [false, false, true, false, true]);
         assert!(parsed("postgres://127.0.0.1").hosts[0].is_local());
@@ -378,14 +405,23 @@ mod tests {
             ("postgres://u:hunter2@h:99999/d", "the port is no number"),
             ("postgres://u:hunter2", "the port is no number"),
             ("postgres://u@[::1/d", "a [ without its ]"),
-            ("postgres://h/d?sslmode=allow", "sslmode is one of disable, prefer"),
+            (
+                "postgres://h/d?sslmode=allow",
+                "sslmode is one of disable, prefer",
+            ),
             ("postgres://h/d?sslmode=hunter2", "sslmode is one of"),
             ("postgres://h/d?connect_timeout=0", "connect_timeout is"),
             ("postgres://h/d?connect_timeout=61", "1 to 60"),
-            ("postgres://h/d?target_session_attrs=standby", "any or read-write"),
+            (
+                "postgres://h/d?target_session_attrs=standby",
+                "any or read-write",
+            ),
             ("postgres://h/d?sslrootcert=system", "verify-full only"),
             ("postgres://h/d?sslrootcert=", "a PEM file"),
-            ("postgres://h/d?password=hunter2", "as the option 'password'"),
+            (
+                "postgres://h/d?password=hunter2",
+                "as the option 'password'",
+            ),
             ("postgres://h/d?sslkey=hunter2", "are not sent"),
             ("postgres://h/d?ssl_mode=require", "did you mean sslmode?"),
             ("postgres://h/d?gssencmode=prefer", "unknown key gssencmode"),
@@ -401,6 +437,9 @@ mod tests {
     fn no_password_is_shown() {
         let url = parsed("postgres://u:hunter2@h/d");
         let shown = format!("{url:?} {}", url.servers());
-        assert!(shown.contains("***") && !shown.contains("hunter2"), "{shown}");
+        assert!(
+            shown.contains("***") && !shown.contains("hunter2"),
+            "{shown}"
+        );
     }
 }

@@ -4,7 +4,7 @@ use datafusion::common::DataFusionError;
 
 use crate::checkpoint::CheckpointError;
 use crate::model::Exit;
-use crate::sink::SinkError;
+use crate::sink::{Peer, SinkError};
 use crate::source::SourceError;
 
 /// Why a job stopped.
@@ -68,7 +68,14 @@ impl From<SinkError> for JobError {
             SinkError::NotWritable(text) => JobError::NotWritable(text),
             SinkError::Foreign(text) => JobError::Mismatch(text),
             SinkError::Options(text) => JobError::Usage(text),
-            SinkError::Unreachable(text) => JobError::Unreachable(text),
+            SinkError::Away {
+                peer: Peer::Kafka,
+                why,
+            } => JobError::Unreachable(why),
+            SinkError::Away {
+                peer: Peer::Other,
+                why,
+            } => JobError::NotWritable(why),
             SinkError::Closed => JobError::ReaderGone,
         }
     }

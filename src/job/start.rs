@@ -1,19 +1,19 @@
 //! Where a job begins: with its sinks as the last commit left them, at its checkpoint's replay points, or
 //! where the options say.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
+mod postgres;
+mod sinks;
 
+use std::collections::BTreeMap;
+
+pub use self::sinks::open_sinks;
 use super::lane::LaneStart;
 use super::{JobError, JobSpec, StartAt, Times};
 use crate::checkpoint::Checkpoint;
 use crate::disk::Disk;
 use crate::model::{Partition, Watermark};
-use crate::query::sql::{DecimalEncoding, FilesystemSinkOptions, TimestampFormat};
-use crate::query::{Change, JobPlan, Output, SinkOptions, compare, path_of};
+use crate::query::{Change, JobPlan, Output, compare, folder_of, path_of};
 use crate::sink::generation::publish_committed;
-use crate::sink::{Compression, ConsoleSink, ParquetOptions, ParquetSink, PrintFormat, Sink};
 use crate::source::{Bounds, Topic};
 
 /// The end of a sentence that begins with `--rebuild`.
@@ -52,13 +52,24 @@ pub fn check_meaning(spec: &JobSpec, checkpoint: &Checkpoint) -> Result<(), JobE
 
 /// A table that is no longer in the file gets what was committed for it, and nothing more.
 fn leave(disk: &Disk, table: &str, checkpoint: &Checkpoint) -> Result<(), JobError> {
-    let Some(path) = path_of(&checkpoint.query, table) else {
+    let files: Vec<_> = (checkpoint.files.iter())
+        .filter(|file| file.table == table)
+        .collect();
+    let Some(place) = path_of(&checkpoint.query, table) else {
         return Ok(());
     };
-    let files = checkpoint.files.iter().filter(|file| file.table == table);
-    publish_committed(disk, Path::new(path), &files.collect::<Vec<_>>())?;
+    match folder_of(&checkpoint.query, table) {
+        Some(folder) => publish_committed(disk, folder, &files)?,
+        None if files.is_empty() => {}
+        None => {
+            return Err(JobError::Mismatch(format!(
+                "table {table} is no longer in the SQL, but the last commit has rows of it that may still have to go to {place}: \
+                 start once with the SQL of before (and --available-now, to have it end), then with this one"
+            )));
+        }
+    }
     tracing::info!(
-        "table {table} is no longer in the SQL: its rows stay ({path}), windows of it that were open are not written"
+        "table {table} is no longer in the SQL: its rows stay ({place}), windows of it that were open are not written"
     );
     Ok(())
 }
@@ -263,83 +274,8 @@ pub fn emitted(plan: &JobPlan, checkpoint: Option<&Checkpoint>) -> Vec<Watermark
         .collect()
 }
 
-/// Opens every output's sink, and finishes or undoes what an earlier run left.
-pub fn open_sinks(spec: &JobSpec, checkpoint: Option<&Checkpoint>) -> Result<Vec<Sink>, JobError> {
-    let outputs = spec.plan.outputs.iter();
-    let previews = outputs.clone().filter(|output| output.sink.is_preview());
-    let previews = previews.count();
-    let sinks = outputs.map(|output| {
-        let print =
-            |format| ConsoleSink::new(spec.console.clone(), format, Arc::clone(&output.schema));
-        let sink = match &output.sink {
-            SinkOptions::Filesystem(options) => {
-                Sink::Parquet(Box::new(open_files(spec, output, options, checkpoint)?))
-            }
-            SinkOptions::Stdout(options) => Sink::Console(print(PrintFormat::Json {
-                unix_millis: options.timestamps == TimestampFormat::UnixMillis,
-                decimals_as_text: options.decimals == DecimalEncoding::String,
-            })?),
-            SinkOptions::Preview { line } => {
-                let heading = (previews > 1).then(|| format!("-- query at line {line}"));
-                Sink::Console(print(PrintFormat::Table { heading })?)
-            }
-        };
-        sink.recover(checkpoint.map_or(&[], |checkpoint| &checkpoint.files))?;
-        Ok(sink)
-    });
-    sinks.collect()
-}
-
-fn open_files(
-    spec: &JobSpec,
-    output: &Output,
-    sink: &FilesystemSinkOptions,
-    checkpoint: Option<&Checkpoint>,
-) -> Result<ParquetSink, JobError> {
-    let options = ParquetOptions {
-        table: output.table.clone(),
-        job: spec.name.clone(),
-        path: sink.path.clone(),
-        time_pattern: sink.time_pattern.clone(),
-        partition_columns: sink
-            .partition_names()
-            .into_iter()
-            .filter_map(|name| output.schema.index_of(name).ok())
-            .collect(),
-        file_bytes: sink.rolling_bytes,
-        compression: compression(sink.compression.unwrap_or_default()),
-        row_group_bytes: sink.row_group_bytes,
-        filename_prefix: sink.filename_prefix.clone(),
-        sort_columns: output.sort_columns.clone(),
-        disk: spec.disk.clone(),
-    };
-    if checkpoint.is_some_and(|checkpoint| checkpoint.emitted.contains_key(&output.table)) {
-        ParquetSink::check_there(&sink.path)?;
-    }
-    let opened = ParquetSink::open(options, Arc::clone(&output.schema))?;
-    if checkpoint.is_none() && opened.has_published()? {
-        return Err(JobError::Mismatch(format!(
-            "{} holds Parquet files, but {} holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had, or add --rebuild: {REBUILD_DOES}",
-            sink.path.display(),
-            checkpoint_dir(spec)
-        )));
-    }
-    Ok(opened)
-}
-
 /// Where the checkpoints are, for messages.
 fn checkpoint_dir(spec: &JobSpec) -> String {
     let dir = spec.checkpoint_dir.as_ref();
     dir.map_or_else(|| "nowhere".to_string(), |dir| dir.display().to_string())
-}
-
-fn compression(named: crate::query::sql::ParquetCompression) -> Compression {
-    use crate::query::sql::ParquetCompression::*;
-    match named {
-        Uncompressed => Compression::Uncompressed,
-        Snappy => Compression::Snappy,
-        Gzip => Compression::Gzip,
-        Zstd => Compression::Zstd,
-        Lz4 => Compression::Lz4,
-    }
 }

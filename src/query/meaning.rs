@@ -2,19 +2,17 @@
 //! edited file may go on from another's.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::plan::{Output, SourcePlan};
-use super::sinks::SinkOptions;
+use super::sinks::{STDOUT, SinkOptions};
 use super::sql::{SqlFile, Statement, sql_name};
-
-/// Where a table goes that goes to no folder.
-const STDOUT: &str = "standard output";
 
 /// The meaning of a file: entries that are compared one by one when a job starts again.
 ///
 /// `topic` is what is read; `path T`, `partitioning T`, `window T`, `keys T` and `columns T` are a table's
-/// folder, the directories in it, its window, group keys and columns; `sql` is the whole text without layout
-/// and comments.
+/// place, the directories in it, its window, group keys and columns; `connector T` is what writes it, if that is
+/// no folder and no printing, and `key T` its PRIMARY KEY; `sql` is the whole text without layout and comments.
 pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<String, String> {
     let canonical: Vec<&str> = file.statements.iter().map(Statement::canonical).collect();
     let mut meaning = BTreeMap::from([
@@ -38,7 +36,8 @@ pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<S
                 seconds(windows.width())
             ),
         };
-        let path = match &output.sink {
+        match &output.sink {
+            SinkOptions::Preview { .. } => continue,
             SinkOptions::Filesystem(sink) => {
                 let pattern = sink.time_pattern.as_deref();
                 let by: Vec<&str> = pattern.into_iter().chain(sink.partition_names()).collect();
@@ -47,12 +46,18 @@ pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<S
                     false => by.join(", "),
                 };
                 meaning.insert(format!("partitioning {table}"), by);
-                sink.path.display().to_string()
             }
-            SinkOptions::Stdout(_) => STDOUT.to_string(),
-            SinkOptions::Preview { .. } => continue,
-        };
-        meaning.insert(format!("path {table}"), path);
+            _ => {}
+        }
+        if let Some(remote) = output.sink.remote() {
+            meaning.insert(format!("connector {table}"), remote.to_owned());
+        }
+        if !output.primary_key.is_empty() {
+            let names = (output.primary_key.iter()).map(|&at| output.schema.field(at).name());
+            let names: Vec<&str> = names.map(String::as_str).collect();
+            meaning.insert(format!("key {table}"), names.join(", "));
+        }
+        meaning.insert(format!("path {table}"), output.sink.place());
         meaning.insert(format!("window {table}"), windows);
         meaning.insert(format!("keys {table}"), output.pipeline.keys().join(", "));
         meaning.insert(
@@ -63,7 +68,14 @@ pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<S
     meaning
 }
 
-/// The folder that a table of `meaning` is written to.
+/// The folder that a table of `meaning` is written to; `None`: it is written to something else.
+pub fn folder_of<'a>(meaning: &'a BTreeMap<String, String>, table: &str) -> Option<&'a Path> {
+    let place = path_of(meaning, table)?;
+    let is_folder = !meaning.contains_key(&format!("connector {table}")) && place != STDOUT;
+    is_folder.then(|| Path::new(place))
+}
+
+/// Where a table of `meaning` is written to: a folder, `standard output`, what its connector calls its place.
 pub fn path_of<'a>(meaning: &'a BTreeMap<String, String>, table: &str) -> Option<&'a str> {
     meaning.get(&format!("path {table}")).map(String::as_str)
 }

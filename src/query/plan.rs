@@ -67,6 +67,8 @@ pub struct Output {
     pub sink: SinkOptions,
     /// Its columns.
     pub schema: SchemaRef,
+    /// Columns of its PRIMARY KEY, in the key's order; empty: it has none.
+    pub primary_key: Vec<usize>,
     /// Columns that files are sorted by.
     pub sort_columns: Vec<usize>,
     /// The query.

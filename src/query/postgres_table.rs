@@ -4,24 +4,28 @@
 use arrow::datatypes::Field;
 
 use super::plan::Output;
-use super::sinks::SinkOptions;
 use super::sql::{PostgresSinkOptions, postgres_type};
 use crate::config::postgres::quoted;
-use crate::config::secret::Secret;
 use crate::model::{EXTENSION_NAME_KEY, JSON_EXTENSION};
 
 /// `CREATE TABLE` for the rows of `output`, over several lines, without a semicolon.
-pub fn declaration_of(output: &Output, options: &PostgresSinkOptions) -> String {
+pub fn postgres_declaration(output: &Output, options: &PostgresSinkOptions) -> String {
     let fields = output.schema.fields().iter().enumerate();
     let mut parts: Vec<String> = fields
         .map(|(at, field)| {
-            let not_null = if output.primary_key.contains(&at) { " NOT NULL" } else { "" };
+            let not_null = if output.primary_key.contains(&at) {
+                " NOT NULL"
+            } else {
+                ""
+            };
             format!("{} {}{not_null}", quoted(field.name()), created_as(field))
         })
         .collect();
     if !output.primary_key.is_empty() {
         let key = output.primary_key.iter();
-        let key: Vec<String> = key.map(|&at| quoted(output.schema.field(at).name())).collect();
+        let key: Vec<String> = key
+            .map(|&at| quoted(output.schema.field(at).name()))
+            .collect();
         parts.push(format!("PRIMARY KEY ({})", key.join(", ")));
     }
     format!(
@@ -33,22 +37,10 @@ pub fn declaration_of(output: &Output, options: &PostgresSinkOptions) -> String 
 }
 
 fn created_as(field: &Field) -> String {
-    let is_json = field.metadata().get(EXTENSION_NAME_KEY).map(String::as_str) == Some(JSON_EXTENSION);
+    let is_json =
+        field.metadata().get(EXTENSION_NAME_KEY).map(String::as_str) == Some(JSON_EXTENSION);
     // Others were refused with the declaration.
     postgres_type(field.data_type(), is_json).unwrap_or_else(|| "text".to_owned())
-}
-
-/// What is said of PostgreSQL beside the SQL: the password where the SQL has none, and whether tables that are not there
-/// are made.
-pub fn settle(outputs: &mut [Output], password: Option<&Secret>, create_tables: bool) {
-    for output in outputs {
-        if let SinkOptions::Postgres(options) = &mut output.sink {
-            options.create_table = create_tables;
-            if options.url.password.is_none() {
-                options.url.password = password.cloned();
-            }
-        }
-    }
 }
 
 /// Why rows may replace each other; `None`: the key has room for all that tells two rows apart, or there is none.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Column, Result, plan_err};
@@ -12,16 +13,30 @@ use datafusion::sql::sqlparser::ast;
 use super::plan::Output;
 use super::refusal::{Place, Refusal};
 use super::sql::{
-    ColumnKind, Diagnostic, FilesystemSinkOptions, SourceText, SqlFile, Statement,
-    StdoutSinkOptions, TableDef, sql_name, table_name,
+    ColumnKind, Connector, Diagnostic, FilesystemSinkOptions, PostgresSinkOptions, SourceText,
+    SqlFile, Statement, StdoutSinkOptions, TableDef, sql_name, table_name,
 };
 use super::stream::{FRAME, HIDDEN, TIMESTAMP};
+
+/// Where rows go that are printed.
+pub const STDOUT: &str = "standard output";
+
+/// `rolling_policy.interval` and `rolling_policy.inactivity_interval`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rolling {
+    /// Least time between two commits of closed windows; `None`: not given.
+    pub interval: Option<Duration>,
+    /// Rows are committed earlier when no window has closed for this long; `None`: not given.
+    pub inactivity: Option<Duration>,
+}
 
 /// Where an output's rows go, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SinkOptions {
     /// A folder of Parquet files.
     Filesystem(FilesystemSinkOptions),
+    /// A table of PostgreSQL.
+    Postgres(PostgresSinkOptions),
     /// Standard output, as JSON.
     Stdout(StdoutSinkOptions),
     /// Standard output, as a table: a bare SELECT. What the checkpoint remembers has nothing of it.
@@ -32,6 +47,50 @@ pub enum SinkOptions {
 }
 
 impl SinkOptions {
+    /// The sink that a table is; `None`: rows come from it.
+    pub(super) fn of(connector: &Connector) -> Option<SinkOptions> {
+        match connector {
+            Connector::KafkaSource(_) | Connector::StaticTable(_) => None,
+            Connector::FilesystemSink(options) => Some(SinkOptions::Filesystem(options.clone())),
+            Connector::PostgresSink(options) => Some(SinkOptions::Postgres(options.clone())),
+            Connector::StdoutSink(options) => Some(SinkOptions::Stdout(*options)),
+        }
+    }
+
+    /// Where the rows go, as a checkpoint remembers it and people read it, without any secret.
+    pub fn place(&self) -> String {
+        match self {
+            SinkOptions::Filesystem(options) => options.path.display().to_string(),
+            SinkOptions::Postgres(options) => options.place(),
+            SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => STDOUT.to_owned(),
+        }
+    }
+
+    /// The name of what has the rows where that is another system: `None` for a folder, and what is printed.
+    pub fn remote(&self) -> Option<&'static str> {
+        match self {
+            SinkOptions::Postgres(_) => Some("postgres"),
+            SinkOptions::Filesystem(_) | SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => {
+                None
+            }
+        }
+    }
+
+    /// How often rows of closed windows are committed, as the table's options say; `None`: it has none.
+    pub fn rolling(&self) -> Option<Rolling> {
+        match self {
+            SinkOptions::Filesystem(options) => Some(Rolling {
+                interval: options.rolling_interval,
+                inactivity: options.rolling_inactivity,
+            }),
+            SinkOptions::Postgres(options) => Some(Rolling {
+                interval: options.rolling_interval,
+                inactivity: options.rolling_inactivity,
+            }),
+            SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => None,
+        }
+    }
+
     /// The options of a folder of files.
     pub fn files(&self) -> Option<&FilesystemSinkOptions> {
         match self {

@@ -63,14 +63,12 @@ impl JsonLines {
         Ok(text)
     }
 
-    /// Columns of rows, a line each.
-    pub(super) fn columns(&self, columns: Vec<ArrayRef>) -> Result<Vec<u8>, SinkError> {
-        let mut text = Vec::new();
-        self.write(columns, &mut text)?;
-        Ok(text)
-    }
-
-    fn write(&self, columns: Vec<ArrayRef>, text: &mut Vec<u8>) -> Result<(), SinkError> {
+    /// Columns of rows, a line each, at the end of `text`.
+    pub(super) fn write(
+        &self,
+        columns: Vec<ArrayRef>,
+        text: &mut Vec<u8>,
+    ) -> Result<(), SinkError> {
         let refused = |error: ArrowError| {
             SinkError::Options(format!("rows cannot be written as JSON: {error}"))
         };

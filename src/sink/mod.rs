@@ -2,21 +2,24 @@
 //! once the checkpoint that names them is durable, *recover* after a restart.
 //!
 //! Parquet files are staged (written, fsynced) beside the table and published by renaming; printed rows
-//! are printed when they are staged, so that they are seen at least once. Rows of a topic are staged in a file
-//! and published by a transaction.
+//! are printed when they are staged, so that they are seen at least once. Rows of a remote (a topic, a database) are staged in
+//! files beside the checkpoint and published by transactions, which also mark them as sent.
 
 pub mod compact;
 mod console;
 mod file;
 pub mod generation;
 mod json_lines;
+pub mod kafka;
 mod layout;
+pub mod outbox;
 mod parquet;
 mod partition;
 mod place;
+pub mod postgres;
 pub mod runtime;
+pub mod staging;
 mod text_table;
-mod topic;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,8 +29,8 @@ use arrow::array::{RecordBatch, TimestampNanosecondArray};
 use self::compact::Compactor;
 pub use self::console::{Console, ConsoleSink, PrintFormat};
 pub use self::layout::default_checkpoint_dir;
+use self::outbox::Outbox;
 pub use self::parquet::ParquetSink;
-pub use self::topic::{TopicAddress, TopicOptions, TopicSink};
 use crate::checkpoint::FileEntry;
 use crate::disk::Disk;
 use crate::model::Epoch;
@@ -39,8 +42,8 @@ pub enum Sink {
     Parquet(Box<ParquetSink>),
     /// Standard output.
     Console(ConsoleSink),
-    /// A Kafka topic.
-    Topic(Box<TopicSink>),
+    /// A remote that rows are sent to by transactions: a Kafka topic, a table of PostgreSQL.
+    Outbox(Box<Outbox>),
 }
 
 impl Sink {
@@ -48,11 +51,11 @@ impl Sink {
     ///
     /// # Errors
     /// As [`ParquetSink::recover`].
-    pub fn recover(&self, committed: &[FileEntry]) -> Result<(), SinkError> {
+    pub fn recover(&mut self, committed: &[FileEntry]) -> Result<(), SinkError> {
         match self {
             Sink::Parquet(sink) => sink.recover(committed),
             Sink::Console(_) => Ok(()),
-            Sink::Topic(sink) => sink.recover(committed),
+            Sink::Outbox(sink) => sink.recover(committed),
         }
     }
 
@@ -68,19 +71,49 @@ impl Sink {
         match self {
             Sink::Parquet(sink) => sink.stage(epoch, rows),
             Sink::Console(sink) => sink.print(&rows).map(|()| Vec::new()),
-            Sink::Topic(sink) => sink.stage(epoch, rows),
+            Sink::Outbox(sink) => sink.stage(epoch, rows),
         }
     }
 
-    /// Makes staged files visible. Idempotent. Entries of other tables are passed over.
+    /// Makes staged files visible: one attempt, which is silent for some 10 seconds at the most. Idempotent.
+    /// Entries of other tables are passed over.
     ///
     /// # Errors
-    /// As [`ParquetSink::publish`].
-    pub fn publish(&self, files: &[FileEntry]) -> Result<(), SinkError> {
+    /// As [`ParquetSink::publish`]; [`SinkError::Away`] where trying again may help.
+    pub fn publish(&mut self, files: &[FileEntry]) -> Result<(), SinkError> {
         match self {
             Sink::Parquet(sink) => sink.publish(files),
             Sink::Console(_) => Ok(()),
-            Sink::Topic(sink) => sink.publish(files),
+            Sink::Outbox(sink) => sink.publish(files),
+        }
+    }
+
+    /// Whether anything of `files` is this sink's. One that has nothing to publish is not asked to, so that a
+    /// server which is away holds nothing up that is not for it.
+    pub fn concerns(&self, files: &[FileEntry]) -> bool {
+        let table = match self {
+            Sink::Parquet(sink) => sink.table(),
+            Sink::Console(_) => return false,
+            Sink::Outbox(sink) => sink.table(),
+        };
+        files.iter().any(|file| file.table == table)
+    }
+
+    /// Where the rows go, for people: a folder, `kafka topic candles`. Without any secret.
+    pub fn place(&self) -> String {
+        match self {
+            Sink::Parquet(sink) => sink.dir().display().to_string(),
+            Sink::Console(_) => "standard output".to_owned(),
+            Sink::Outbox(sink) => sink.place(),
+        }
+    }
+
+    /// The connector's name in SQL, which is also the label of its metrics.
+    pub fn connector(&self) -> &'static str {
+        match self {
+            Sink::Parquet(_) => "filesystem",
+            Sink::Console(_) => "stdout",
+            Sink::Outbox(sink) => sink.connector(),
         }
     }
 
@@ -88,7 +121,7 @@ impl Sink {
     pub fn compactor(&self) -> Option<Arc<Compactor>> {
         match self {
             Sink::Parquet(sink) => Some(sink.compactor()),
-            Sink::Console(_) | Sink::Topic(_) => None,
+            Sink::Console(_) | Sink::Outbox(_) => None,
         }
     }
 
@@ -171,12 +204,27 @@ pub enum SinkError {
     /// An option of the sink's table that files cannot be written by.
     #[error("{0}")]
     Options(String),
-    /// The broker does not answer, does not let us in, or does not have the topic.
-    #[error("{0}")]
-    Unreachable(String),
+    /// Not now: the server does not answer, does not let us in, or is busy. Trying again may help, for how long
+    /// the job decides.
+    #[error("{why}")]
+    Away {
+        /// What is away.
+        peer: Peer,
+        /// What it is, what it said, what to look at.
+        why: String,
+    },
     /// Nobody reads what is printed any more (`| head`).
     #[error("standard output was closed")]
     Closed,
+}
+
+/// What can be away: which exit code it is in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// A broker: exit code 4.
+    Kafka,
+    /// Anything else that rows are written to: exit code 7.
+    Other,
 }
 
 /// Checks a `partitioning.time_pattern`, so that a query can refuse it where it stands in the SQL.

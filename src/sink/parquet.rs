@@ -71,6 +71,16 @@ impl ParquetSink {
         })
     }
 
+    /// The sink's table name in the SQL.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// The table's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Checks that the directory of a table that a checkpoint knows of is still there, before
     /// [`ParquetSink::open`] makes a new one.
     ///

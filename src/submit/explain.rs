@@ -90,6 +90,7 @@ fn summary(options: &IngestOptions, prepared: &Prepared) -> String {
         SinkOptions::Filesystem(files) => {
             format!("writes {} ({})", output.table, files.path.display())
         }
+        SinkOptions::Postgres(table) => format!("writes {} ({})", output.table, table.place()),
         SinkOptions::Stdout(_) => format!("prints {}", output.table),
         SinkOptions::Preview { line } => format!("shows the SELECT of line {line}"),
     };
@@ -281,7 +282,7 @@ fn commits(options: &IngestOptions, prepared: &Prepared) -> Section {
     );
     let intervals = outputs
         .iter()
-        .filter_map(|output| output.sink.files()?.rolling_interval);
+        .filter_map(|output| output.sink.rolling()?.interval);
     if let Some(longest) = intervals.max() {
         section.say(
             "interval",

@@ -7,7 +7,7 @@ use crate::config::ingest::{self, IngestOptions};
 use crate::config::kafka::KafkaProperties;
 use crate::job::{DEAD_LETTERS, DeadLetters};
 use crate::query::JobPlan;
-use crate::sink::TopicAddress;
+use crate::sink::kafka::TopicAddress;
 
 /// Where the job's dead letters go; `None`: they are counted only.
 ///

@@ -8,6 +8,7 @@ mod rows;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use arrow::array::TimestampNanosecondArray;
 
@@ -16,10 +17,8 @@ use super::{JobError, JobSpec};
 use crate::checkpoint::{Checkpoint, FileEntry};
 use crate::model::Epoch;
 use crate::sink::generation::{last_epoch, publish_committed};
-use crate::sink::{
-    Compression, ParquetOptions, ParquetSink, RowTimes, Sink, SinkRows, TopicAddress, TopicOptions,
-    TopicSink,
-};
+use crate::sink::kafka::{self, LetterOptions, TopicAddress};
+use crate::sink::{Compression, ParquetOptions, ParquetSink, RowTimes, Sink, SinkError, SinkRows};
 
 /// The property, which is also what their files go by in the checkpoint: no table may have this name.
 pub const DEAD_LETTERS: &str = "spark.stockpulse.deadLetters";
@@ -31,6 +30,11 @@ const NANOS_PER_DAY: i64 = 86_400 * crate::model::NANOS_PER_SECOND;
 
 /// What the place of a topic begins with in the checkpoint; a folder's is a whole path.
 const TOPIC: &str = "kafka:";
+
+/// How long their topic may be away before the job ends.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Where dead letters go.
 #[derive(Debug, Clone)]
@@ -91,13 +95,13 @@ impl Outlet {
             )));
         }
         let goes_on = before == Some(&place);
-        let sink = match letters {
+        let mut sink = match letters {
             DeadLetters::Folder(path) => {
                 let last = checkpoint.map(|checkpoint| checkpoint.epoch);
                 Sink::Parquet(Box::new(folder(spec, path, goes_on, last)?))
             }
             DeadLetters::Topic(to) => {
-                let options = TopicOptions {
+                let options = LetterOptions {
                     table: DEAD_LETTERS.to_owned(),
                     to: to.as_ref().clone(),
                     job: spec.name.clone(),
@@ -105,13 +109,15 @@ impl Outlet {
                     sort_columns: rows::SORT_COLUMNS.to_vec(),
                     disk: spec.disk.clone(),
                 };
-                Sink::Topic(Box::new(TopicSink::open(options, rows::schema())?))
+                let outbox = patiently(|| kafka::letters(&options, &rows::schema()))?;
+                Sink::Outbox(Box::new(outbox))
             }
         };
-        sink.recover(match (goes_on, checkpoint) {
+        let committed: &[FileEntry] = match (goes_on, checkpoint) {
             (true, Some(checkpoint)) => &checkpoint.files,
             _ => &[],
-        })?;
+        };
+        patiently(|| sink.recover(committed))?;
         Ok(Some(Outlet {
             sink,
             place,
@@ -131,8 +137,19 @@ impl Outlet {
     }
 
     /// As [`Sink::publish`].
-    pub fn publish(&self, files: &[FileEntry]) -> Result<(), JobError> {
-        Ok(self.sink.publish(files)?)
+    pub fn publish(&mut self, files: &[FileEntry]) -> Result<(), JobError> {
+        Ok(patiently(|| self.sink.publish(files))?)
+    }
+}
+
+/// Tries again while the topic's broker is away, for [`PATIENCE`]; the next start goes on.
+fn patiently<T>(mut attempt: impl FnMut() -> Result<T, SinkError>) -> Result<T, SinkError> {
+    let begun = Instant::now();
+    loop {
+        match attempt() {
+            Err(SinkError::Away { .. }) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            done => return done,
+        }
     }
 }
 

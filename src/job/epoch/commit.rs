@@ -9,7 +9,7 @@ use crate::checkpoint::{Checkpoint, Emitted, FileEntry};
 use crate::job::JobError;
 use crate::job::dead_letters::is_letters;
 use crate::model::{Epoch, Offsets};
-use crate::query::sql::FilesystemSinkOptions;
+use crate::query::Rolling;
 use crate::sink::{RowTimes, SinkRows};
 use crate::source::Topic;
 
@@ -100,18 +100,18 @@ impl Coordinator<'_> {
         Ok(files)
     }
 
-    /// Whether every folder's rows have waited for as long as its options say.
+    /// Whether every table's rows have waited for as long as its options say.
     fn waited_long_enough(&self) -> bool {
         let outputs = self.shared.plan.outputs.iter();
-        let mut folders = outputs.filter_map(|output| output.sink.files());
-        folders.all(|options| self.wait_is_over(options))
+        let mut rolling = outputs.filter_map(|output| output.sink.rolling());
+        rolling.all(|rolling| self.wait_is_over(rolling))
     }
 
     /// `rolling_policy.interval` is the least time between two commits of closed windows, unless none
     /// has closed for `rolling_policy.inactivity_interval`.
-    fn wait_is_over(&self, options: &FilesystemSinkOptions) -> bool {
-        let interval = options.rolling_interval.unwrap_or_default();
-        let inactivity = options.rolling_inactivity;
+    fn wait_is_over(&self, rolling: Rolling) -> bool {
+        let interval = rolling.interval.unwrap_or_default();
+        let inactivity = rolling.inactivity;
         self.closed_at
             .is_none_or(|at| self.clock.since(at) >= interval)
             || inactivity.is_some_and(|wait| self.clock.since(self.pending_since) >= wait)
@@ -124,7 +124,21 @@ impl Coordinator<'_> {
             Some(committed) => (&committed.partitions, &committed.emitted),
         };
         let is_new = *partitions != self.partitions || *emitted != self.emitted_by_table();
+        if last && self.names_remote_rows() {
+            return true;
+        }
         is_new && (last || self.clock.since(self.committed_at) >= IDLE_COMMIT)
+    }
+
+    /// Whether the last commit names rows that went to another system. They are there, but only a commit
+    /// without them says so to a start that no longer has the table.
+    fn names_remote_rows(&self) -> bool {
+        let remote = |table: &str| {
+            let mut outputs = self.shared.plan.outputs.iter();
+            outputs.any(|output| output.table == table && output.sink.remote().is_some())
+        };
+        let mut files = self.committed.iter().flat_map(|committed| &committed.files);
+        files.any(|file| remote(&file.table))
     }
 
     /// What is remembered: nothing of a bare SELECT.
@@ -158,10 +172,10 @@ impl Coordinator<'_> {
         if let Some(store) = &mut self.store {
             store.commit(&checkpoint)?;
         }
-        for sink in &self.sinks {
+        for sink in &mut self.sinks {
             sink.publish(files)?;
         }
-        if let Some(outlet) = &self.letters {
+        if let Some(outlet) = &mut self.letters {
             outlet.publish(files)?;
         }
         topic.commit(&Offsets(

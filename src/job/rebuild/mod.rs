@@ -18,7 +18,7 @@ use crate::checkpoint::{
     Checkpoint, CheckpointError, CheckpointStore, FileEntry, Generation, GenerationTable, Swap,
 };
 use crate::model::{Counts, Epoch, Partition};
-use crate::query::{Output, SinkOptions, path_of};
+use crate::query::{Output, SinkOptions, folder_of};
 use crate::sink::SinkError;
 use crate::sink::generation::{self, Rebuilding};
 use crate::source::{Bounds, Topic};
@@ -59,6 +59,7 @@ pub fn rebuild(
             "--rebuild: the SQL writes no table of files, so there is nothing to compute again";
         return Err(JobError::Usage(why.to_string()));
     };
+    refuse_remote(&spec)?;
     let mut store = CheckpointStore::open(&dir, &spec.disk)?;
     if let Some((checkpoint, rebuild)) = finish(&mut store, on_progress)?
         && checkpoint.query == spec.plan.meaning
@@ -173,6 +174,22 @@ fn old_checkpoint(store: &CheckpointStore) -> Result<Option<Checkpoint>, JobErro
     }
 }
 
+/// A folder is swapped for a new one; what is in another system is not ours to replace.
+fn refuse_remote(spec: &JobSpec) -> Result<(), JobError> {
+    let outputs = spec.plan.outputs.iter();
+    let remote = outputs.filter(|output| output.sink.remote().is_some());
+    let remote: Vec<String> = remote
+        .map(|output| format!("{} ({})", output.table, output.sink.place()))
+        .collect();
+    if remote.is_empty() {
+        return Ok(());
+    }
+    Err(JobError::Usage(format!(
+        "--rebuild computes folders of files again; what stands in another system it cannot replace: {}. Give these tables another place and the job another checkpoint location, or take them out of the SQL for the rebuild",
+        remote.join(", ")
+    )))
+}
+
 /// What the last commit could not publish is part of the old generation, wherever its tables were. One
 /// that was changed by hand is no reason not to compute it again.
 fn publish_old(spec: &JobSpec, old: &Checkpoint) -> Result<(), JobError> {
@@ -185,10 +202,10 @@ fn publish_old(spec: &JobSpec, old: &Checkpoint) -> Result<(), JobError> {
         by_table.entry(&file.table).or_default().push(file);
     }
     for (table, files) in by_table {
-        let Some(path) = path_of(&old.query, table) else {
+        let Some(path) = folder_of(&old.query, table) else {
             continue;
         };
-        match generation::publish_committed(&spec.disk, Path::new(path), &files) {
+        match generation::publish_committed(&spec.disk, path, &files) {
             Err(SinkError::Foreign(why)) => tracing::warn!("the rebuild goes on: {why}"),
             published => published?,
         }

@@ -4,14 +4,16 @@ use datafusion::logical_expr::Expr;
 
 use super::super::lowering::column_name;
 use super::super::plan::{JobPlan, Output};
+use super::super::postgres_table::{doubtful_key, postgres_declaration};
 use super::super::sinks::SinkOptions;
-use super::super::sql::{FilesystemSinkOptions, ParquetCompression, SqlFile};
+use super::super::sql::{FilesystemSinkOptions, ParquetCompression, PostgresSinkOptions, SqlFile};
 use super::Section;
 use super::expression::sql;
 use super::held::Held;
 use super::plans::AbovePlan;
 use super::steps::{Names, Steps};
 use super::words::{counted, duration_words, nanos_words, size_words};
+use crate::config::postgres::SslMode;
 use crate::window::Windows;
 
 /// How an aggregate is held stands beside it, or below one that is longer than this.
@@ -32,9 +34,9 @@ pub fn output(plan: &JobPlan, output: &Output, file: &SqlFile) -> Section {
             windowed(&mut section, plan, output, file, above, windows);
         }
         _ => {
-            let once = match output.sink.folder() {
-                Some(_) => "; each once, by its offset",
-                None => "",
+            let once = match output.sink.folder().is_some() || output.sink.remote().is_some() {
+                true => "; each once, by its offset",
+                false => "",
             };
             let rows = "leave as they come, without a window, in the order of each partition";
             section.say("rows", format!("{rows}{once}"));
@@ -52,6 +54,12 @@ fn sink(output: &Output) -> Section {
             files(&mut section, output, options);
             section
         }
+        SinkOptions::Postgres(options) => {
+            let place = options.place();
+            let mut section = Section::new(format!("INSERT INTO {} → {place}", output.table));
+            postgres(&mut section, output, options);
+            section
+        }
         SinkOptions::Stdout(_) => {
             let mut section = Section::new(format!("INSERT INTO {} → stdout", output.table));
             section.say("format", "a JSON object a line, on standard output");
@@ -63,6 +71,54 @@ fn sink(output: &Output) -> Section {
             section
         }
     }
+}
+
+/// A table of PostgreSQL; nothing of how it is logged in to but the name.
+fn postgres(section: &mut Section, output: &Output, options: &PostgresSinkOptions) {
+    let user = options.url.user.as_deref().unwrap_or_default();
+    let password = match &options.url.password {
+        Some(_) => "with a password (not shown)",
+        None => "without a password",
+    };
+    section.say("login", format!("{user}, {password}"));
+    let tls = match options.url.ssl_mode {
+        SslMode::Disable => "none (sslmode=disable)",
+        SslMode::Prefer => "if the server offers it, whoever it is (sslmode=prefer)",
+        SslMode::Require => "always, whoever the server is (sslmode=require)",
+        SslMode::VerifyCa => {
+            "always; the certificate is looked at, not the name (sslmode=verify-ca)"
+        }
+        SslMode::VerifyFull => "always; certificate and name are looked at (sslmode=verify-full)",
+    };
+    section.say("TLS", tls);
+    let key: Vec<&str> = (output.primary_key.iter())
+        .map(|&at| output.schema.field(at).name().as_str())
+        .collect();
+    section.say(
+        "key",
+        match key.is_empty() {
+            true => "none: rows are appended, each once".to_owned(),
+            false => format!(
+                "{}: a row takes the place of the one with its key",
+                key.join(", ")
+            ),
+        },
+    );
+    if let Some(why) = doubtful_key(output) {
+        section.say("WARNING", why);
+    }
+    section.say(
+        "exactly once",
+        "an epoch's rows and its number in stockpulse_epochs are one transaction, after the commit of the checkpoint",
+    );
+    let created = match options.create_table {
+        true => "made like this if it is not there:",
+        false => "must be there (or --create-tables), as this would make it:",
+    };
+    let declaration = postgres_declaration(output, options);
+    let lines = declaration.lines().map(str::to_owned);
+    let lines = std::iter::once(created.to_owned()).chain(lines);
+    section.list("table", lines.collect(), "nothing");
 }
 
 fn files(section: &mut Section, output: &Output, options: &FilesystemSinkOptions) {

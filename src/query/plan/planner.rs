@@ -70,11 +70,10 @@ impl<'a> Planner<'a> {
                         Connector::StaticTable(options) => {
                             self.add_static(&name, table, options);
                         }
-                        Connector::FilesystemSink(options) => {
-                            sinks.insert(name, (table, SinkOptions::Filesystem(options.clone())));
-                        }
-                        Connector::StdoutSink(options) => {
-                            sinks.insert(name, (table, SinkOptions::Stdout(*options)));
+                        written => {
+                            if let Some(options) = SinkOptions::of(written) {
+                                sinks.insert(name, (table, options));
+                            }
                         }
                     }
                 }
@@ -180,6 +179,9 @@ impl<'a> Planner<'a> {
                     // An archive is in the order of the topic.
                     None => Vec::new(),
                 },
+                primary_key: (def.primary_key.iter())
+                    .filter_map(|key| schema.index_of(&key.value).ok())
+                    .collect(),
                 schema,
                 pipeline,
                 columns: Vec::new(),

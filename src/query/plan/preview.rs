@@ -32,6 +32,7 @@ impl Planner<'_> {
                 sink: SinkOptions::Preview {
                     line: span.start.line,
                 },
+                primary_key: Vec::new(),
                 sort_columns: Vec::new(),
                 schema,
                 pipeline,

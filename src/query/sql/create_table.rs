@@ -1,8 +1,9 @@
 //! Reads CREATE TABLE. Every fault of the statement is found at once where the next column or option can
 //! still be told apart.
 
-use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::ast::{self, Ident};
 use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::IsOptional;
 use datafusion::sql::sqlparser::tokenizer::{Span, Token};
 
 use super::diagnostic::Diagnostic;
@@ -16,6 +17,8 @@ use super::{connector, types, with};
 pub(super) struct Body {
     pub columns: Vec<ColumnDef>,
     pub watermark: Option<WatermarkDef>,
+    /// `PRIMARY KEY`, in either form.
+    pub primary_key: Vec<Ident>,
     /// Canonical text of each part, in order.
     canonical: Vec<String>,
     /// Whether there are columns that could not be read.
@@ -39,7 +42,7 @@ pub(super) fn create_table(reader: &mut Reader) -> Result<TableDef, Diagnostic> 
             .with_help("the local engine does not run tables in memory; a name for a query is CREATE VIEW name AS …"));
     }
     let options = with::parse(reader, with_word.span)?;
-    let connector = connector::connector(reader, options);
+    let connector = connector::connector(reader, options, &table::table_name(&name));
     table::check(reader, &name, &body, connector.as_ref());
     let Some(connector) = connector else {
         // The reader has the faults, one of which is the statement's.
@@ -61,6 +64,7 @@ pub(super) fn create_table(reader: &mut Reader) -> Result<TableDef, Diagnostic> 
         span: tokens::span_of(reader.tokens),
         columns: body.columns,
         watermark: body.watermark,
+        primary_key: body.primary_key,
         connector,
         canonical,
     })
@@ -103,20 +107,17 @@ fn part(reader: &mut Reader, body: &mut Body) -> Result<(), Diagnostic> {
             }
             body.watermark = Some(watermark);
         }
-        Keyword::PRIMARY
-        | Keyword::UNIQUE
-        | Keyword::CONSTRAINT
-        | Keyword::FOREIGN
-        | Keyword::CHECK
-            if matches!(&next, Token::Word(w) if w.keyword == Keyword::KEY)
-                || next == Token::LParen
-                || word.keyword == Keyword::CONSTRAINT =>
+        Keyword::PRIMARY if matches!(&next, Token::Word(w) if w.keyword == Keyword::KEY) => {
+            primary_key(reader, body)?;
+        }
+        Keyword::UNIQUE | Keyword::CONSTRAINT | Keyword::FOREIGN | Keyword::CHECK
+            if next == Token::LParen || word.keyword == Keyword::CONSTRAINT =>
         {
             let message = format!("the local engine does not run {} constraints", word.value);
             return Err(reader.source.diagnostic(first.span, message));
         }
         _ => {
-            let column = column(reader)?;
+            let column = column(reader, &mut body.primary_key)?;
             if body.columns.iter().any(|known| known.name == column.name) {
                 let message = format!("the table has two columns \"{}\"", column.name);
                 return Err(reader.source.diagnostic(first.span, message));
@@ -128,6 +129,23 @@ fn part(reader: &mut Reader, body: &mut Body) -> Result<(), Diagnostic> {
         Token::Comma | Token::RParen => Ok(()),
         _ => Err(reader.expected(", or ) after a column")),
     }
+}
+
+/// `PRIMARY KEY (column, …)`: the key of the rows.
+fn primary_key(reader: &mut Reader, body: &mut Body) -> Result<(), Diagnostic> {
+    let from = reader.parser.index();
+    reader.parser.advance_token();
+    reader.parser.advance_token();
+    let columns = reader
+        .parser
+        .parse_parenthesized_column_list(IsOptional::Mandatory, false)
+        .map_err(|error| reader.fault(error))?;
+    if !body.primary_key.is_empty() {
+        let message = "a table has one PRIMARY KEY only";
+        return Err(reader.source.diagnostic(span_from(reader, from), message));
+    }
+    body.primary_key = columns;
+    Ok(())
 }
 
 /// Goes on to the comma or parenthesis that ends the part which began at `from`.
@@ -179,11 +197,13 @@ fn watermark(reader: &mut Reader) -> Result<WatermarkDef, Diagnostic> {
     })
 }
 
-fn column(reader: &mut Reader) -> Result<ColumnDef, Diagnostic> {
+fn column(reader: &mut Reader, primary_key: &mut Vec<Ident>) -> Result<ColumnDef, Diagnostic> {
     let from = reader.parser.index();
-    let Token::Word(name) = reader.parser.next_token().token else {
+    let first = reader.parser.next_token();
+    let Token::Word(name) = first.token else {
         return Err(reader.expected("a column's name"));
     };
+    let ident = name.clone().into_ident(first.span);
     if let Token::Comma | Token::RParen = reader.parser.peek_token_ref().token {
         return Err(reader.expected(&format!("the type of column \"{}\"", name.value)));
     }
@@ -200,7 +220,13 @@ fn column(reader: &mut Reader) -> Result<ColumnDef, Diagnostic> {
         reader.parser.peek_token_ref().token,
         Token::Comma | Token::RParen | Token::EOF
     ) {
-        column_option(reader, &mut column)?;
+        match reader
+            .parser
+            .parse_keywords(&[Keyword::PRIMARY, Keyword::KEY])
+        {
+            true => primary_key.push(ident.clone()),
+            false => column_option(reader, &mut column)?,
+        }
     }
     column.span = span_from(reader, from);
     Ok(column)
@@ -226,7 +252,7 @@ fn column_option(reader: &mut Reader, column: &mut ColumnDef) -> Result<(), Diag
         ColumnKind::Metadata(metadata_key(reader)?)
     } else {
         return Err(reader.expected(", or ) after a column").with_help(
-            "a type may be followed by NOT NULL, GENERATED ALWAYS AS (…) or METADATA FROM '…'",
+            "a type may be followed by NOT NULL, PRIMARY KEY, GENERATED ALWAYS AS (…) or METADATA FROM '…'",
         ));
     };
     if !matches!(column.kind, ColumnKind::Physical) {

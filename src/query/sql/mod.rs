@@ -21,10 +21,12 @@ use std::collections::BTreeSet;
 
 use datafusion::sql::sqlparser::ast::{Ident, Query};
 
+use crate::config::secret::Secret;
+
 pub use connector::{
     BadData, Connector, DecimalEncoding, FilesystemSinkOptions, FrameFormat, KafkaSourceOptions,
-    ParquetCompression, ReadMode, SaslOptions, SourceOffset, StaticFormat, StaticTableOptions,
-    StdoutSinkOptions, TimestampFormat,
+    ParquetCompression, PostgresSinkOptions, ReadMode, SaslOptions, SourceOffset, StaticFormat,
+    StaticTableOptions, StdoutSinkOptions, TimestampFormat, postgres_type,
 };
 pub use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, SourceText};
@@ -146,6 +148,21 @@ impl SqlFile {
                 && let Connector::FilesystemSink(options) = &mut table.connector
             {
                 options.compression.get_or_insert(codec);
+            }
+        }
+    }
+
+    /// Says of PostgreSQL's tables what is said beside the SQL: the password where it has none, and whether tables that
+    /// are not there are made.
+    pub fn set_postgres(&mut self, password: Option<&Secret>, create_tables: bool) {
+        for statement in &mut self.statements {
+            if let Statement::CreateTable(table) = statement
+                && let Connector::PostgresSink(options) = &mut table.connector
+            {
+                options.create_table = create_tables;
+                if options.url.password.is_none() {
+                    options.url.password = password.cloned();
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::connector::{Connector, FrameFormat, check_columns};
+use super::connector::{Connector, FrameFormat, check_columns, check_types};
 use super::create_table::Body;
 use super::diagnostic::Diagnostic;
 use super::parser::Reader;
@@ -22,6 +22,8 @@ pub struct TableDef {
     pub columns: Vec<ColumnDef>,
     /// `WATERMARK FOR …`.
     pub watermark: Option<WatermarkDef>,
+    /// Columns of `PRIMARY KEY`, in either form, in order; empty: there is none.
+    pub primary_key: Vec<Ident>,
     /// What it stands for.
     pub connector: Connector,
     pub(super) canonical: String,
@@ -125,7 +127,9 @@ pub(super) fn check(reader: &mut Reader, name: &Ident, body: &Body, connector: O
                 faults.push(fault);
             }
         }
-        Some(Connector::FilesystemSink(_) | Connector::StdoutSink(_)) => {
+        Some(
+            Connector::FilesystemSink(_) | Connector::PostgresSink(_) | Connector::StdoutSink(_),
+        ) => {
             plain_columns(reader, body, "a sink", &mut faults);
         }
         Some(Connector::StaticTable(_)) => {
@@ -138,7 +142,38 @@ pub(super) fn check(reader: &mut Reader, name: &Ident, body: &Body, connector: O
     {
         check_columns(reader.source, options, &body.columns, &mut faults);
     }
+    if let Some(Connector::PostgresSink(_)) = connector {
+        check_types(reader.source, &body.columns, &mut faults);
+    }
+    if let Some(connector) = connector
+        && !body.is_partial
+    {
+        check_key(reader, body, connector, &mut faults);
+    }
     reader.faults.extend(faults);
+}
+
+/// A PRIMARY KEY is for what has keys, and of columns that are there.
+fn check_key(reader: &Reader, body: &Body, connector: &Connector, faults: &mut Vec<Diagnostic>) {
+    let Some(first) = body.primary_key.first() else {
+        return;
+    };
+    if let Some(why) = connector.refuses_key() {
+        let message = format!("PRIMARY KEY: {why}");
+        faults.push(reader.source.diagnostic(first.span, message));
+        return;
+    }
+    for (at, key) in body.primary_key.iter().enumerate() {
+        let names = body.columns.iter().map(|column| column.name.as_str());
+        if body.primary_key[..at].iter().any(|k| k.value == key.value) {
+            let message = format!("PRIMARY KEY names \"{}\" twice", key.value);
+            faults.push(reader.source.diagnostic(key.span, message));
+        } else if !names.clone().any(|name| name == key.value) {
+            let message = format!("the table has no column \"{}\"", key.value);
+            let fault = reader.source.diagnostic(key.span, message);
+            faults.push(fault.with_nearest(&key.value, names, None));
+        }
+    }
 }
 
 /// Columns of files: what is in them and nothing else.

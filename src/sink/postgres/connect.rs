@@ -77,12 +77,19 @@ impl Server {
     ) -> Result<T, SinkError> {
         let ran = self.ran;
         let done = self.connected().and_then(|client| {
-            step(&Talk { client: &client.0, runtime: client.1 })
+            step(&Talk {
+                client: &client.0,
+                runtime: client.1,
+            })
         });
         match done {
             Ok(done) => Ok(done),
             Err(failure) => {
-                let doing = if self.session.is_none() { "connect" } else { doing };
+                let doing = if self.session.is_none() {
+                    "connect"
+                } else {
+                    doing
+                };
                 self.session = None;
                 Err(self.place.explain(doing, failure, ran))
             }
@@ -90,7 +97,11 @@ impl Server {
     }
 
     fn connected(&mut self) -> Result<(&Client, &Runtime), Failure> {
-        if self.session.as_ref().is_some_and(|session| session.client.is_closed()) {
+        if self
+            .session
+            .as_ref()
+            .is_some_and(|session| session.client.is_closed())
+        {
             self.session = None;
         }
         if self.session.is_none() {
@@ -98,10 +109,14 @@ impl Server {
             let connecting = self.config.connect(self.tls.clone());
             // The hosts are tried one after the other, each within its own limit.
             let hosts = self.config.get_hosts().len().max(1) as u32;
-            let one = self.config.get_connect_timeout().copied().unwrap_or(SILENCE);
+            let one = self
+                .config
+                .get_connect_timeout()
+                .copied()
+                .unwrap_or(SILENCE);
             let limit = (one * hosts).max(SILENCE);
-            let (client, connection) = (self.runtime.wait_for(limit, connecting))
-                .ok_or(Failure::Silent(limit))??;
+            let (client, connection) =
+                (self.runtime.wait_for(limit, connecting)).ok_or(Failure::Silent(limit))??;
             let task = self.runtime.handle().spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(reason = %error, "a connection to PostgreSQL ended");

@@ -104,7 +104,8 @@ impl Lines {
         let values: Vec<&str> = line.trim_end_matches('\n').split(TAB).collect();
         let columns = self.columns.iter().zip(values).enumerate();
         let named = columns.filter(|(at, _)| self.key.is_empty() || self.key.contains(at));
-        let named = named.map(|(_, (column, value))| format!("{} = {}", column.name, shown_value(value)));
+        let named =
+            named.map(|(_, (column, value))| format!("{} = {}", column.name, shown_value(value)));
         named.collect::<Vec<_>>().join(", ")
     }
 }

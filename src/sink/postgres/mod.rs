@@ -113,7 +113,11 @@ impl PostgresTable {
             epochs.prepare(talk, &place)?;
             Ok(columns)
         })?;
-        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let names: Vec<&str> = schema
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
         let exact = format!("{}.{}", quoted(&place.schema), quoted(&options.table));
         let mut opened = PostgresTable {
             begin_copy: begin_copy(&exact, &names),
@@ -128,11 +132,7 @@ impl PostgresTable {
     }
 
     /// Refuses a database that knows more than the checkpoint.
-    fn check_known(
-        &mut self,
-        committed: Option<Epoch>,
-        checkpoint: &str,
-    ) -> Result<(), SinkError> {
+    fn check_known(&mut self, committed: Option<Epoch>, checkpoint: &str) -> Result<(), SinkError> {
         let known = self.ask()?;
         match committed {
             None if known.epoch > Epoch(0) => Err(self.ahead(
@@ -166,7 +166,11 @@ impl PostgresTable {
             let place = &self.server.place;
             return Err(SinkError::Foreign(format!(
                 "{}: table {} had epoch {} of this job and now has {}: the database went back to an earlier state, by a restored backup or a standby that took over without the newest commits. Rows of the epochs between may be missing. Bring the newer state back; or compute them again with another checkpoint location, after\n  {};",
-                place.server(), place.table, self.seen, known.epoch, self.epochs.forget()
+                place.server(),
+                place.table,
+                self.seen,
+                known.epoch,
+                self.epochs.forget()
             )));
         }
         self.seen = known.epoch;
@@ -226,7 +230,10 @@ impl Remote for PostgresTable {
             talk.run(begin_copy)?;
             let rows = copy(talk, staged, lines, &place)?;
             let limit = SILENCE + Duration::from_secs(rows / SLOWEST_ROWS_A_SECOND);
-            talk.run(&format!("SET LOCAL statement_timeout = {}", limit.as_millis()))?;
+            talk.run(&format!(
+                "SET LOCAL statement_timeout = {}",
+                limit.as_millis()
+            ))?;
             talk.wait_for(limit, talk.client.batch_execute(insert))?;
             talk.run(&epochs.mark(marker, rows))?;
             talk.wait_for(limit, talk.client.batch_execute("COMMIT"))?;
@@ -241,7 +248,10 @@ impl Remote for PostgresTable {
             true => Ok(()),
             false => Err(self.ahead(
                 known.epoch,
-                &format!("the checkpoint is of epoch {}, with other rows", marker.epoch),
+                &format!(
+                    "the checkpoint is of epoch {}, with other rows",
+                    marker.epoch
+                ),
             )),
         }
     }
@@ -328,7 +338,10 @@ fn copy(
         while piece.len() < PIECE_BYTES {
             let from = piece.len();
             let read = staged.read_until(b'\n', &mut piece).map_err(|error| {
-                SinkError::NotWritable(format!("staged rows of {} cannot be read: {error}", place.sink))
+                SinkError::NotWritable(format!(
+                    "staged rows of {} cannot be read: {error}",
+                    place.sink
+                ))
             })?;
             if read == 0 {
                 is_read = true;
@@ -373,9 +386,14 @@ fn refused(
     lines: &Lines,
     place: &Place,
 ) -> Failure {
-    let text = kept.split(|byte| *byte == b'\n').nth(line.saturating_sub(1));
+    let text = kept
+        .split(|byte| *byte == b'\n')
+        .nth(line.saturating_sub(1));
     let row = text.map(|text| lines.named_line(&String::from_utf8_lossy(text)));
-    match (place.explain("write the rows", Failure::Postgres(error), true), row) {
+    match (
+        place.explain("write the rows", Failure::Postgres(error), true),
+        row,
+    ) {
         (SinkError::NotWritable(why), Some(row)) => {
             Failure::Sink(SinkError::NotWritable(format!("{why} (row {row})")))
         }

@@ -15,7 +15,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_rustls::{TlsConnector, client};
@@ -111,7 +113,8 @@ fn trusted(roots: &RootCertificates) -> Result<RootCertStore, SinkError> {
         }
         RootCertificates::File(file) => file,
     };
-    let refused = |why: String| SinkError::Options(format!("sslrootcert: {}: {why}", file.display()));
+    let refused =
+        |why: String| SinkError::Options(format!("sslrootcert: {}: {why}", file.display()));
     let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect)
         .map_err(|error| refused(format!("cannot be read as PEM ({error})")))?;

@@ -85,26 +85,40 @@ pub(super) fn write(
             float(f64::from(value), &format!("{value:?}"), takes, text)
         }
         DataType::Boolean => {
-            text.push(if array.as_boolean().value(row) { 't' } else { 'f' });
+            text.push(if array.as_boolean().value(row) {
+                't'
+            } else {
+                'f'
+            });
             Ok(())
         }
         DataType::Date32 => {
             let days = array.as_primitive::<Date32Type>().value(row);
             let date = days.checked_add(DAYS_TO_1970);
             let date = date.and_then(NaiveDate::from_num_days_from_ce_opt);
-            date.and_then(|date| put_date(date, "", text)).ok_or_else(out_of_range)
+            date.and_then(|date| put_date(date, "", text))
+                .ok_or_else(out_of_range)
         }
         DataType::Time64(TimeUnit::Nanosecond) => {
             let micros = array.as_primitive::<Time64NanosecondType>().value(row) / 1000;
             let seconds = micros / 1_000_000;
             let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-            put(text, format_args!("{hour:02}:{minute:02}:{second:02}.{:06}", micros % 1_000_000));
+            put(
+                text,
+                format_args!(
+                    "{hour:02}:{minute:02}:{second:02}.{:06}",
+                    micros % 1_000_000
+                ),
+            );
             Ok(())
         }
         DataType::Timestamp(unit, None) => {
             let micros = micros(array, row, *unit).ok_or_else(out_of_range)?;
             let time = DateTime::from_timestamp_micros(micros).ok_or_else(out_of_range)?;
-            let (second, micro) = (time.num_seconds_from_midnight(), time.timestamp_subsec_micros());
+            let (second, micro) = (
+                time.num_seconds_from_midnight(),
+                time.timestamp_subsec_micros(),
+            );
             let clock = format!(
                 " {:02}:{:02}:{:02}.{micro:06}+00",
                 second / 3600,
@@ -183,7 +197,9 @@ fn has_escaped_null(json: &str) -> bool {
 
 /// 32 hexadecimal digits, with - between groups of four, perhaps in braces.
 fn is_uuid(text: &str) -> bool {
-    let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    let inner = text
+        .strip_prefix('{')
+        .and_then(|text| text.strip_suffix('}'));
     let inner = inner.unwrap_or(text);
     let mut digits = 0;
     for c in inner.chars() {
@@ -213,7 +229,10 @@ fn float(value: f64, digits: &str, takes: &Takes, text: &mut String) -> Result<(
         text.push_str(if value > 0.0 { "Infinity" } else { "-Infinity" });
         return Ok(());
     }
-    if let Takes::Numeric { digits: Some((_, scale)), .. } = takes
+    if let Takes::Numeric {
+        digits: Some((_, scale)),
+        ..
+    } = takes
         && value.is_finite()
     {
         // As the server rounds it: from the shortest digits, so a little more than its limit is its limit.
@@ -226,7 +245,11 @@ fn float(value: f64, digits: &str, takes: &Takes, text: &mut String) -> Result<(
 
 /// Whether a number fits once it is rounded, away from zero where it is in the middle.
 fn check_digits(number: &str, takes: &Takes) -> Result<(), String> {
-    let Takes::Numeric { digits: Some((precision, scale)), .. } = takes else {
+    let Takes::Numeric {
+        digits: Some((precision, scale)),
+        ..
+    } = takes
+    else {
         return Ok(());
     };
     let unsigned = number.trim_start_matches('-');
@@ -237,7 +260,11 @@ fn check_digits(number: &str, takes: &Takes) -> Result<(), String> {
     let kept = usize::try_from(kept).unwrap_or(0);
     let mut rounded: Vec<u8> = all.iter().copied().take(kept).collect();
     if all.get(kept).is_some_and(|digit| *digit >= b'5') {
-        let nines = rounded.iter().rev().take_while(|digit| **digit == b'9').count();
+        let nines = rounded
+            .iter()
+            .rev()
+            .take_while(|digit| **digit == b'9')
+            .count();
         let at = rounded.len() - nines;
         rounded[at..].fill(b'0');
         match at {
@@ -248,7 +275,11 @@ fn check_digits(number: &str, takes: &Takes) -> Result<(), String> {
     // Zeros that were never written stand behind it.
     let unwritten = kept.saturating_sub(all.len());
     let significant = rounded.iter().skip_while(|digit| **digit == b'0').count();
-    let length = if significant == 0 { 0 } else { significant + unwritten };
+    let length = if significant == 0 {
+        0
+    } else {
+        significant + unwritten
+    };
     match length as i64 > i64::from(*precision) {
         true => Err(format!(
             "is {number}, which numeric({precision},{scale}) cannot hold"
@@ -268,9 +299,7 @@ fn micros(array: &dyn Array, row: usize, unit: TimeUnit) -> Option<i64> {
             let value = array.as_primitive::<TimestampMillisecondType>().value(row);
             value.checked_mul(1000)
         }
-        TimeUnit::Microsecond => {
-            Some(array.as_primitive::<TimestampMicrosecondType>().value(row))
-        }
+        TimeUnit::Microsecond => Some(array.as_primitive::<TimestampMicrosecondType>().value(row)),
         TimeUnit::Nanosecond => {
             let value = array.as_primitive::<TimestampNanosecondType>().value(row);
             Some(value.div_euclid(1000))
@@ -289,7 +318,10 @@ fn put_date(date: NaiveDate, behind: &str, text: &mut String) -> Option<()> {
         year => (1 - year, " BC"),
     };
     let (month, day) = (date.month(), date.day());
-    put(text, format_args!("{year:04}-{month:02}-{day:02}{behind}{era}"));
+    put(
+        text,
+        format_args!("{year:04}-{month:02}-{day:02}{behind}{era}"),
+    );
     Some(())
 }
 

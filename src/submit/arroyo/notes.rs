@@ -115,6 +115,11 @@ pub(super) fn say(options: &IngestOptions, cluster: &Cluster, sql: Option<&SqlFi
                 }
             }
             Connector::StaticTable(_) => {}
+            Connector::PostgresSink(_) => {
+                warn!(
+                    "{place}: Arroyo has no connector 'postgres', so the cluster will not take it"
+                );
+            }
             Connector::StdoutSink(_) => {
                 info!("{place} is printed by the cluster's workers, not here");
             }

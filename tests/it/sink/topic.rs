@@ -8,13 +8,15 @@ use arrow::array::{BinaryViewArray, Int32Array, Int64Array, RecordBatch};
 use stockpulse::checkpoint::FileEntry;
 use stockpulse::disk::Disk;
 use stockpulse::model::Epoch;
-use stockpulse::sink::{RowTimes, SinkError, SinkRows, TopicAddress, TopicOptions, TopicSink};
+use stockpulse::sink::kafka::{self, LetterOptions, TopicAddress};
+use stockpulse::sink::outbox::Outbox;
+use stockpulse::sink::{RowTimes, SinkError, SinkRows};
 
 use crate::job::harness::listing;
 use crate::support::broker::TestBroker;
 
-fn open(broker: &TestBroker, job: &str, stage: &Path) -> Result<TopicSink, SinkError> {
-    let options = TopicOptions {
+fn open(broker: &TestBroker, job: &str, stage: &Path) -> Result<Outbox, SinkError> {
+    let options = LetterOptions {
         table: "letters".to_string(),
         to: TopicAddress {
             topic: broker.topic.clone(),
@@ -25,7 +27,7 @@ fn open(broker: &TestBroker, job: &str, stage: &Path) -> Result<TopicSink, SinkE
         sort_columns: vec![0, 1],
         disk: Disk::default(),
     };
-    TopicSink::open(options, rows(&[]).rows.schema())
+    kafka::letters(&options, &rows(&[]).rows.schema())
 }
 
 /// A job's name of its own: on a real Kafka its marker stays.
@@ -60,7 +62,7 @@ fn rows(offsets: &[i64]) -> SinkRows {
     }
 }
 
-fn stage(sink: &mut TopicSink, epoch: u64, offsets: &[i64]) -> Vec<FileEntry> {
+fn stage(sink: &mut Outbox, epoch: u64, offsets: &[i64]) -> Vec<FileEntry> {
     sink.stage(Epoch(epoch), vec![rows(offsets)]).unwrap()
 }
 
@@ -106,7 +108,7 @@ fn a_restart_sends_what_was_not_sent_and_nothing_twice() {
     let copy = fs::read(dir.path().join(&first[0].staged)).unwrap();
     // Not committed.
     stage(&mut sink, 2, &[3]);
-    let sink = restart();
+    let mut sink = restart();
     sink.recover(&first).unwrap();
     assert_eq!(keys(&broker), ["3/1", "3/2"]);
     assert_eq!(listing(dir.path()), [""; 0]);
@@ -120,7 +122,7 @@ fn a_restart_sends_what_was_not_sent_and_nothing_twice() {
     let mut sink = restart();
     // Another file of the same epoch, as of a job that was started over: it was not sent.
     let again = stage(&mut sink, 1, &[5]);
-    let sink = restart();
+    let mut sink = restart();
     sink.recover(&again).unwrap();
     assert_eq!(keys(&broker), ["3/1", "3/2", "3/5"]);
 }
@@ -168,7 +170,7 @@ fn while_the_broker_is_away_rows_wait_in_their_file_for_the_next_start() {
             topic: broker.topic.clone(),
             kafka: stockpulse::config::kafka::KafkaProperties::new("127.0.0.1:1"),
         };
-        let options = TopicOptions {
+        let options = LetterOptions {
             table: "letters".to_string(),
             to: nobody,
             job: job(&broker),
@@ -176,16 +178,16 @@ fn while_the_broker_is_away_rows_wait_in_their_file_for_the_next_start() {
             sort_columns: Vec::new(),
             disk: Disk::default(),
         };
-        let error = TopicSink::open(options, rows(&[]).rows.schema()).unwrap_err();
-        assert!(matches!(&error, SinkError::Unreachable(_)), "{error}");
+        let error = kafka::letters(&options, &rows(&[]).rows.schema()).unwrap_err();
+        assert!(matches!(&error, SinkError::Away { .. }), "{error}");
     } else {
         broker.empty();
         let error = sink.publish(&files).unwrap_err();
-        assert!(matches!(&error, SinkError::Unreachable(_)), "{error}");
+        assert!(matches!(&error, SinkError::Away { .. }), "{error}");
         drop(sink);
     }
     assert_eq!(listing(dir.path()), ["0000000001.jsonl"]);
-    let sink = open(&broker, &job(&broker), dir.path()).unwrap();
+    let mut sink = open(&broker, &job(&broker), dir.path()).unwrap();
     sink.recover(&files).unwrap();
     assert_eq!(keys(&broker), ["3/1"]);
 }

@@ -2,12 +2,15 @@
 
 mod filesystem;
 mod kafka;
+mod postgres;
 mod static_table;
 mod stdout;
 
 pub(super) use filesystem::check_columns;
 pub use filesystem::{FilesystemSinkOptions, ParquetCompression};
 pub use kafka::{BadData, FrameFormat, KafkaSourceOptions, ReadMode, SaslOptions, SourceOffset};
+pub(super) use postgres::check_types;
+pub use postgres::{PostgresSinkOptions, type_name as postgres_type};
 pub use static_table::{StaticFormat, StaticTableOptions};
 pub use stdout::{DecimalEncoding, StdoutSinkOptions, TimestampFormat};
 
@@ -48,6 +51,8 @@ pub enum Connector {
     StaticTable(StaticTableOptions),
     /// A folder of Parquet files to write.
     FilesystemSink(FilesystemSinkOptions),
+    /// A table of PostgreSQL to write.
+    PostgresSink(PostgresSinkOptions),
     /// Standard output.
     StdoutSink(StdoutSinkOptions),
 }
@@ -58,6 +63,21 @@ impl Connector {
         matches!(self, Connector::KafkaSource(_) | Connector::StaticTable(_))
     }
 
+    /// Why it cannot have a PRIMARY KEY; `None`: it can.
+    pub(super) fn refuses_key(&self) -> Option<&'static str> {
+        Some(match self {
+            Connector::KafkaSource(_) => {
+                "messages of a topic have no key that is one of their columns"
+            }
+            Connector::StaticTable(_) => "files are read as they are, without a key",
+            Connector::FilesystemSink(_) => {
+                "a folder has no keys: each row is written once, and none is replaced"
+            }
+            Connector::StdoutSink(_) => "what is printed has no keys",
+            Connector::PostgresSink(_) => return None,
+        })
+    }
+
     /// The options that decide which rows there are and where they go, for the fingerprint: without
     /// secrets, addresses, and what may change between two runs of the same query.
     pub fn canonical(&self) -> String {
@@ -66,6 +86,7 @@ impl Connector {
             Connector::StaticTable(options) => options.canonical(),
             Connector::FilesystemSink(options) => options.canonical(),
             Connector::StdoutSink(options) => options.canonical(),
+            Connector::PostgresSink(options) => options.canonical(),
         }
     }
 }
@@ -77,7 +98,12 @@ enum Direction {
 }
 
 /// Takes the connector and its options. `None`: there were faults, and the reader has them.
-pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Connector> {
+/// `table` is the table's name.
+pub(super) fn connector(
+    reader: &mut Reader,
+    mut options: Options,
+    table: &str,
+) -> Option<Connector> {
     let name = options.required_text(reader, "connector")?;
     let directions = [("source", Direction::Source), ("sink", Direction::Sink)];
     match name.value.as_str() {
@@ -96,13 +122,17 @@ pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Con
             }
             filesystem::sink(reader, options).map(Connector::FilesystemSink)
         }
+        "postgres" => {
+            direction(reader, &mut options, &directions[1..])?;
+            postgres::sink(reader, options, table).map(Connector::PostgresSink)
+        }
         "stdout" => stdout::sink(reader, options).map(Connector::StdoutSink),
         known if KNOWN_CONNECTORS.contains(&known) => {
             not_run(reader, name.span, &format!("the connector '{known}'"));
             None
         }
         unknown => {
-            let known = KNOWN_CONNECTORS.iter().copied();
+            let known = KNOWN_CONNECTORS.iter().copied().chain(["postgres"]);
             let fault = reader
                 .source
                 .diagnostic(name.span, format!("unknown connector '{unknown}'"))
@@ -110,7 +140,7 @@ pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Con
                     unknown,
                     known,
                     Some(
-                        "the local engine runs 'kafka' (source), 'filesystem' (source and sink) and 'stdout' (sink)"
+                        "the local engine runs 'kafka' (source), 'filesystem' (source and sink), 'postgres' and 'stdout' (sinks)"
                             .to_owned(),
                     ),
                 );
@@ -136,7 +166,7 @@ fn not_run(reader: &mut Reader, at: datafusion::sql::sqlparser::tokenizer::Span,
         .source
         .diagnostic(at, format!("the local engine does not run {what}"))
         .with_help(
-            "it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem' and 'stdout' sinks",
+            "it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem', 'postgres' and 'stdout' sinks",
         );
     reader.faults.push(fault);
 }

@@ -43,7 +43,10 @@ impl PostgresSinkOptions {
     /// Where the rows go, for people and for the checkpoint: `postgres://db:5432/market/public.ohlc_candles`.
     pub fn place(&self) -> String {
         let (servers, database) = (self.url.servers(), self.database());
-        format!("postgres://{servers}/{database}/{}.{}", self.schema, self.table)
+        format!(
+            "postgres://{servers}/{database}/{}.{}",
+            self.schema, self.table
+        )
     }
 
     /// The database: the user's name where none is said.

@@ -124,7 +124,7 @@ impl Crew {
                 *next = (*next + 1) % workers.len();
                 match workers[*next].turn()? {
                     Turn::Says(note) => note,
-                    Turn::Read | Turn::Waits => return Ok(Heard::Nothing),
+                    Turn::Read | Turn::Waits | Turn::Held => return Ok(Heard::Nothing),
                 }
             }
         };

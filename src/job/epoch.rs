@@ -3,18 +3,22 @@
 
 mod commit;
 mod open;
+mod publish;
 mod report;
 mod shares;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use self::commit::Committed;
+use self::publish::Audience;
 use super::compaction::{Compaction, CompactionPlan};
 use super::crew::{Crew, Heard};
 use super::dead_letters::Outlet;
 use super::lane::{LaneStart, Shared};
+use super::progress::SinkStanding;
 use super::start::{self, Beginning};
 use super::worker::ClosedTables;
 use super::{Clock, JobError, JobSpec, ProgressReport, Summary};
@@ -27,6 +31,8 @@ use crate::window::closing_watermark;
 
 /// How often the stop flag is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// For how long a run that is to end waits for sinks that are away, unless it is told otherwise.
+const BOUNDED_PATIENCE: Duration = Duration::from_secs(300);
 /// How often a job that has caught up looks whether windows can be closed.
 const CLOSE_EVERY: Duration = Duration::from_millis(50);
 
@@ -44,7 +50,7 @@ pub struct Coordinator<'a> {
     in_turns: bool,
     /// See [`JobSpec::compaction`].
     compaction: Option<Duration>,
-    stop: Arc<std::sync::atomic::AtomicBool>,
+    stop: Arc<AtomicBool>,
     clock: Clock,
     metrics: crate::metrics::ingest::IngestMetrics,
     shared: Arc<Shared>,
@@ -87,6 +93,12 @@ pub struct Coordinator<'a> {
     open_groups: usize,
     /// Where the time since the last report went.
     stages: super::progress::Stages,
+    /// How the sinks get on, the letters' behind them.
+    standings: Vec<SinkStanding>,
+    /// For how long sinks that are away are waited for; `None`: until they are back.
+    sink_patience: Option<Duration>,
+    /// When it was last told that sinks are waited for.
+    told_at: Option<Duration>,
 }
 
 /// What the coordinator's waiting ended for.
@@ -129,6 +141,8 @@ impl<'a> Coordinator<'a> {
         let is_preview = spec.plan.is_preview();
         let now = spec.clock.steady();
         let skew = i64::try_from(spec.max_future_skew.as_nanos()).unwrap_or(i64::MAX);
+        let tables = spec.plan.outputs.iter().map(|output| output.table.clone());
+        let standings = publish::standings(tables, &sinks, letters.as_ref());
         let bad_data_fails = spec.plan.source.options.bad_data == crate::query::sql::BadData::Fail;
         Coordinator {
             name: spec.name,
@@ -158,7 +172,14 @@ impl<'a> Coordinator<'a> {
                 fail_on_data_loss: spec.fail_on_data_loss,
                 keeps_letters: letters.is_some(),
                 behind: AtomicUsize::new(0),
+                held: AtomicBool::new(false),
             }),
+            standings,
+            sink_patience: match (spec.sink_patience, spec.bounded) {
+                (None, true) => Some(BOUNDED_PATIENCE),
+                (patience, _) => patience,
+            },
+            told_at: None,
             store,
             pending: sinks.iter().map(|_| Vec::new()).collect(),
             pending_since: now,
@@ -250,19 +271,24 @@ impl<'a> Coordinator<'a> {
                 }
                 let last = matches!(due, Due::Last | Due::Repartition);
                 let computed = self.clock.steady();
-                match self.commit(topic, last) {
+                let mut to = Audience {
+                    on_progress: &mut *on_progress,
+                    watermark,
+                    open_windows: windows,
+                    starts,
+                    offsets_total,
+                };
+                match self.commit(topic, last, &mut to) {
                     Err(JobError::ReaderGone) => {
                         tracing::info!("nobody reads what is printed any more, so the job ends");
                         return Ok(Due::Last);
                     }
-                    committed => committed?,
+                    Ok(Committed::InPart) => return Ok(Due::Last),
+                    Ok(Committed::Whole) => {}
+                    Err(error) => return Err(error),
                 }
                 self.stages.commit += self.clock.since(computed);
-                let report = self.report(watermark, windows, starts);
-                on_progress(&ProgressReport {
-                    offsets_total,
-                    ..report
-                });
+                self.tell(&mut to);
                 if last {
                     let at_end = compaction.as_mut().filter(|_| self.bounded);
                     if let Some(compaction) = at_end {

@@ -28,6 +28,14 @@ pub enum JobError {
     /// A frame that cannot be decoded, where the table says `bad_data = 'fail'`.
     #[error("{0}")]
     BadData(String),
+    /// What rows are written to is away.
+    #[error("{why}")]
+    Away {
+        /// What it is.
+        peer: Peer,
+        /// See [`SinkError::Away`].
+        why: String,
+    },
     /// Nobody reads the printed rows any more: the job ends well.
     #[error("standard output was closed")]
     ReaderGone,
@@ -45,7 +53,13 @@ impl JobError {
             JobError::DataLoss(_) => Exit::DataLoss,
             JobError::Unreachable(_) => Exit::KafkaUnreachable,
             JobError::Usage(_) => Exit::Usage,
-            JobError::NotWritable(_) => Exit::NotWritable,
+            JobError::NotWritable(_)
+            | JobError::Away {
+                peer: Peer::Other, ..
+            } => Exit::NotWritable,
+            JobError::Away {
+                peer: Peer::Kafka, ..
+            } => Exit::KafkaUnreachable,
             JobError::BadData(_) | JobError::Failed(_) => Exit::Failed,
         }
     }
@@ -68,14 +82,7 @@ impl From<SinkError> for JobError {
             SinkError::NotWritable(text) => JobError::NotWritable(text),
             SinkError::Foreign(text) => JobError::Mismatch(text),
             SinkError::Options(text) => JobError::Usage(text),
-            SinkError::Away {
-                peer: Peer::Kafka,
-                why,
-            } => JobError::Unreachable(why),
-            SinkError::Away {
-                peer: Peer::Other,
-                why,
-            } => JobError::NotWritable(why),
+            SinkError::Away { peer, why } => JobError::Away { peer, why },
             SinkError::Closed => JobError::ReaderGone,
         }
     }

@@ -12,7 +12,7 @@ mod shares;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use arrow::array::{Array, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
@@ -53,6 +53,8 @@ pub struct Shared {
     pub fail_on_data_loss: bool,
     /// Whether rejects and late ticks are kept, with the bytes of their frames.
     pub keeps_letters: bool,
+    /// Whether sinks are waited for, so that no more windows may be opened than an epoch has anyway.
+    pub held: AtomicBool,
     /// Partitions that have not yet been read to their end, or about, in this run.
     pub behind: AtomicUsize,
 }

@@ -124,6 +124,9 @@ pub struct JobSpec {
     pub max_future_skew: Duration,
     /// Where rejects and late ticks are kept; `None`: they are counted only.
     pub dead_letters: Option<DeadLetters>,
+    /// For how long sinks that are away are waited for; `None`: until they are back, by a run without an end,
+    /// and for five minutes by one with an end.
+    pub sink_patience: Option<Duration>,
     /// Whether the files of days that are over become one, and how long after the youngest of them was published.
     pub compaction: Option<Duration>,
     /// Set it to end the job after a last commit.
@@ -197,8 +200,13 @@ pub fn run(
     }
     let mut spec = spec;
     let tasks = spec.plan.load().map_err(JobError::Failed)?;
-    let sinks = start::open_sinks(&spec, checkpoint.as_ref())?;
-    let letters = dead_letters::Outlet::open(&spec, checkpoint.as_ref())?;
+    let Some(sinks) = start::open_sinks(&spec, checkpoint.as_ref())? else {
+        return Ok(Summary::default());
+    };
+    let mut letters = || dead_letters::Outlet::open(&spec, checkpoint.as_ref());
+    let Some(letters) = start::patiently(&spec, &mut letters)? else {
+        return Ok(Summary::default());
+    };
     let bounds = topic.bounds()?;
     if checkpoint.is_none() && spec.start == StartAt::Group {
         spec.start = start::of_group(topic, &bounds)?;

@@ -35,6 +35,56 @@ pub struct ProgressReport {
     pub partitions: Vec<PartitionProgress>,
     /// Where the time since the last report went.
     pub stages: Stages,
+    /// Every table's sink, in the order of the SQL; the place of dead letters, if they are kept, comes last.
+    pub sinks: Vec<SinkStanding>,
+}
+
+/// How what the rows of a table go to gets on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkStanding {
+    /// The table, or the property of dead letters.
+    pub table: String,
+    /// Its connector.
+    pub connector: &'static str,
+    /// Where its rows go, without any secret.
+    pub place: String,
+    /// The last epoch that it has published rows of since the start; `None`: none yet.
+    pub epoch: Option<Epoch>,
+    /// Rows that it has published since the start.
+    pub rows: u64,
+    /// How long it took the last time.
+    pub took: Duration,
+    /// `None`: it is not waited for.
+    pub waits: Option<Waiting>,
+}
+
+impl SinkStanding {
+    /// `postgres 127.0.0.1:5432/market public.ohlc (table ohlc)`
+    pub fn name(&self) -> String {
+        format!("{} (table {})", self.place, self.table)
+    }
+}
+
+/// A sink that is away. Times are the job's steady clock's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Since when.
+    pub since: Duration,
+    /// When this was known last.
+    pub now: Duration,
+    /// How often it was tried.
+    pub attempts: u64,
+    /// What it said last.
+    pub why: String,
+    /// When this was logged last.
+    pub(super) logged: Option<Duration>,
+}
+
+impl Waiting {
+    /// For how long.
+    pub fn for_so_long(&self) -> Duration {
+        self.now.saturating_sub(self.since)
+    }
 }
 
 /// Where a partition stands.
@@ -93,7 +143,14 @@ impl ProgressReport {
             open_groups: 0,
             partitions: Vec::new(),
             stages: Stages::default(),
+            sinks: Vec::new(),
         }
+    }
+
+    /// The sinks that are waited for.
+    pub fn waits_for(&self) -> impl Iterator<Item = (&SinkStanding, &Waiting)> {
+        let sinks = self.sinks.iter();
+        sinks.filter_map(|sink| Some((sink, sink.waits.as_ref()?)))
     }
 
     /// Messages that are still to be read; `None`: not known.

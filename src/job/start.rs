@@ -6,7 +6,7 @@ mod sinks;
 
 use std::collections::BTreeMap;
 
-pub use self::sinks::open_sinks;
+pub use self::sinks::{open_sinks, patiently};
 use super::lane::LaneStart;
 use super::{JobError, JobSpec, StartAt, Times};
 use crate::checkpoint::Checkpoint;

@@ -9,7 +9,8 @@ mod member;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::Duration;
 
 pub use self::member::{Member, nanos};
@@ -130,6 +131,8 @@ pub struct Worker {
     told: bool,
     /// It asks for an epoch when it holds more tables than this.
     crowd: usize,
+    /// Tables that it may have while sinks are waited for.
+    room: usize,
 }
 
 /// What a worker's turn came to.
@@ -140,6 +143,8 @@ pub enum Turn {
     Says(Note),
     /// There is nothing to do before the next epoch.
     Waits,
+    /// Nothing more is to be read while sinks are waited for.
+    Held,
 }
 
 impl Worker {
@@ -161,6 +166,7 @@ impl Worker {
             largest_frame: LARGE_FRAME_BYTES,
             told: false,
             crowd: CROWD,
+            room: CROWD,
         }
     }
 
@@ -190,6 +196,11 @@ impl Worker {
                     Turn::Waits => match commands.recv() {
                         Ok(command) => command,
                         Err(_) => return Ok(()),
+                    },
+                    Turn::Held => match commands.recv_timeout(POLL_TIMEOUT) {
+                        Ok(command) => command,
+                        Err(RecvTimeoutError::Timeout) => continue,
+                        Err(RecvTimeoutError::Disconnected) => return Ok(()),
                     },
                 },
             };
@@ -235,6 +246,9 @@ impl Worker {
         }
         if waits {
             return Ok(Turn::Waits);
+        }
+        if self.shared.held.load(Ordering::Relaxed) && self.tables() > self.room {
+            return Ok(Turn::Held);
         }
         self.read()?;
         if self.tables() > self.crowd {
@@ -374,7 +388,8 @@ impl Worker {
             closed.partitions.insert(partition, state);
         }
         // What could not be closed does not ask again at once.
-        self.crowd = CROWD.max(2 * self.tables());
+        self.room = CROWD.max(2 * self.tables());
+        self.crowd = self.room;
         Ok(closed)
     }
 }

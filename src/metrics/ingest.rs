@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::model::{Counts, Partition, RejectReason, Watermark};
+use crate::model::{Counts, Epoch, Partition, RejectReason, Watermark};
 
 /// Label of the rejected ticks: one of [`RejectReason::ALL`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -38,6 +38,20 @@ pub struct IngestMetrics {
     partition_watermark_seconds: Family<OfPartition, Gauge>,
     stage_seconds: Family<OfStage, Counter<f64, AtomicU64>>,
     memory_bytes: Gauge,
+    sink_publish_seconds: Family<OfSink, Counter<f64, AtomicU64>>,
+    sink_rows: Family<OfSink, Counter>,
+    sink_attempts_failed: Family<OfSink, Counter>,
+    sink_waiting_seconds: Family<OfSink, Gauge<f64, AtomicU64>>,
+    sink_epoch: Family<OfSink, Gauge>,
+}
+
+/// Labels of what is known of each table's sink.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfSink {
+    /// The table.
+    pub table: String,
+    /// Its connector.
+    pub connector: &'static str,
 }
 
 /// Label of what is known of each partition.
@@ -116,6 +130,27 @@ impl IngestMetrics {
         let label = OfStage { stage };
         let counter = self.stage_seconds.get_or_create(&label);
         counter.inc_by(time.as_secs_f64());
+    }
+
+    /// A sink has made rows of an epoch visible.
+    pub fn published(&self, sink: &OfSink, epoch: Epoch, rows: u64, took: Duration) {
+        let seconds = self.sink_publish_seconds.get_or_create(sink);
+        seconds.inc_by(took.as_secs_f64());
+        self.sink_rows.get_or_create(sink).inc_by(rows);
+        let epoch = i64::try_from(epoch.0).unwrap_or(i64::MAX);
+        self.sink_epoch.get_or_create(sink).set(epoch);
+        self.sink_waiting_seconds.get_or_create(sink).set(0.0);
+    }
+
+    /// A sink is away: one more attempt came to nothing.
+    pub fn not_published(&self, sink: &OfSink) {
+        self.sink_attempts_failed.get_or_create(sink).inc();
+    }
+
+    /// A sink has been away for so long.
+    pub fn waits(&self, sink: &OfSink, time: Duration) {
+        let gauge = self.sink_waiting_seconds.get_or_create(sink);
+        gauge.set(time.as_secs_f64());
     }
 
     /// The process's resident memory.
@@ -198,6 +233,31 @@ impl IngestMetrics {
             "stockpulse_job_stage_seconds",
             "Time of epochs: take is asking the workers, compute and commit are closing windows",
             self.stage_seconds.clone(),
+        );
+        registry.register(
+            "stockpulse_sink_publish_seconds",
+            "Time of making rows visible, of the attempts that did",
+            self.sink_publish_seconds.clone(),
+        );
+        registry.register(
+            "stockpulse_sink_rows",
+            "Rows that the table's sink has made visible",
+            self.sink_rows.clone(),
+        );
+        registry.register(
+            "stockpulse_sink_attempts_failed",
+            "Attempts that found the table's sink away",
+            self.sink_attempts_failed.clone(),
+        );
+        registry.register(
+            "stockpulse_sink_waiting_seconds",
+            "For how long the table's sink has been away; 0: it is not",
+            self.sink_waiting_seconds.clone(),
+        );
+        registry.register(
+            "stockpulse_sink_epoch",
+            "The last commit that the table's sink has made rows of visible",
+            self.sink_epoch.clone(),
         );
         let gauges = [
             (

@@ -288,6 +288,7 @@ mod tests {
             open_groups: 0,
             partitions: Vec::new(),
             stages: Default::default(),
+            sinks: Vec::new(),
         }
     }
 

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::board::{Board, memory};
 use super::open;
 use super::progress::{instant, moment};
+use crate::job::progress::SinkStanding;
 
 /// The longest that a question for open windows waits for the job, which looks every 50 ms.
 const OPEN_WITHIN: Duration = Duration::from_secs(2);
@@ -172,7 +173,25 @@ async fn job(State(board): State<Board>) -> Json<Value> {
         },
         "memory_bytes": memory(),
         "partitions": partitions,
+        "sinks": report.sinks.iter().map(sink).collect::<Vec<Value>>(),
     }))
+}
+
+/// How one table's sink gets on.
+fn sink(one: &SinkStanding) -> Value {
+    json!({
+        "table": one.table,
+        "connector": one.connector,
+        "place": one.place,
+        "last_commit": one.epoch.map(|epoch| epoch.0),
+        "rows_written": one.rows,
+        "took_ms": one.took.as_secs_f64() * 1e3,
+        "away": one.waits.as_ref().map(|waits| json!({
+            "for_s": waits.for_so_long().as_secs_f64(),
+            "attempts": waits.attempts,
+            "why": waits.why,
+        })),
+    })
 }
 
 async fn plan(State(board): State<Board>) -> Json<Value> {

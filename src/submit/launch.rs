@@ -163,6 +163,7 @@ pub fn launch(
         max_offsets_per_trigger: options.max_offsets_per_trigger,
         fail_on_data_loss: options.fail_on_data_loss,
         max_future_skew: options.max_future_skew,
+        sink_patience: options.sink_patience,
         dead_letters: dead_letters.clone(),
         compaction: options.compaction,
         stop: Arc::clone(stop),

@@ -10,6 +10,7 @@ use tracing::info;
 
 use crate::job::progress::{ProgressReport, RebuildPhase};
 use crate::model::{Epoch, Watermark};
+use crate::query::duration_words;
 use crate::sink::Console;
 
 /// How often the terminal is drawn again at most, times a second.
@@ -129,6 +130,15 @@ fn status_line(report: &ProgressReport) -> String {
         // Writing to a String cannot fail.
         let _ = write!(line, " | {} behind", counted(lag, "message"));
     }
+    for (sink, waits) in report.waits_for() {
+        let time = duration_words(Duration::from_secs(waits.for_so_long().as_secs()));
+        let _ = write!(
+            line,
+            " | waits for {} for {time}: {}",
+            sink.name(),
+            waits.why
+        );
+    }
     line
 }
 
@@ -192,6 +202,7 @@ mod tests {
             open_groups: 50,
             partitions: Vec::new(),
             stages: Default::default(),
+            sinks: Vec::new(),
         }
     }
 
@@ -213,6 +224,7 @@ mod tests {
             open_groups: 0,
             partitions: Vec::new(),
             stages: Default::default(),
+            sinks: Vec::new(),
             rebuild: None,
         };
         expect!["0 ticks/s | watermark none yet | 0 windows open | 0 rows written"]

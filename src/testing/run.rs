@@ -186,6 +186,7 @@ impl<'a> Runnable<'a> {
             max_offsets_per_trigger: regime.frames_per_epoch.map(|frames| frames as u64),
             fail_on_data_loss: true,
             max_future_skew: DEFAULT_MAX_FUTURE_SKEW,
+            sink_patience: None,
             dead_letters: None,
             // Another test's matter: no row depends on it.
             compaction: None,

@@ -45,6 +45,8 @@ def job_page(browser, demo, url):
         assert time.monotonic() - start < 20, f"a partition stands still: {first}, {offsets(page)}"
         page.wait_for_timeout(100)
     assert number(figures(page)["ticks a second"]) > 0, figures(page)
+    sinks = [row.locator("td").all_inner_texts() for row in page.locator("#sinks tr").all()]
+    assert [sink[0] for sink in sinks] == ["ohlc"] and sinks[0][5] == "well", sinks
     read = page.locator("#ticks dd").all_inner_texts()
     assert number(read[0]) >= number(read[1]) > 0, read
     step(f"figures, {PARTITIONS} partitions that move, {read[0]} ticks")

@@ -112,7 +112,7 @@ fn an_aggregate_beside_datafusion() {
     assert!(aggregates[1]["query_cpu_s"].is_number());
     let folder = tempfile::tempdir().unwrap();
     let wrong = bench(&folder, &line).arguments(&["--aggregate", "stdev(price)"]);
-    let Ended { code, said } = wrong.end();
+    let Ended { code, said, .. } = wrong.end();
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("stdev"), "{said}");
 }
@@ -127,7 +127,7 @@ fn wrong_usage_is_refused_before_anything_is_asked() {
         ("compaction --topic t", "unexpected argument '--topic'"),
         ("live --rounds 2", "unexpected argument '--rounds'"),
     ] {
-        let Ended { code, said } = bench(&folder, line).end();
+        let Ended { code, said, .. } = bench(&folder, line).end();
         assert_eq!(code, Some(2), "{line}: {said}");
         assert!(said.contains(named), "{line}: {said}");
     }
@@ -158,7 +158,7 @@ fn a_signal_ends_the_bench_and_what_it_started() {
         std::thread::yield_now();
     }
     running.signal("INT");
-    let Ended { code, said } = running.end();
+    let Ended { code, said, .. } = running.end();
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("stopped by a signal"), "{said}");
     assert_eq!(processes_of(folder.path()), [""; 0]);

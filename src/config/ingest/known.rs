@@ -21,6 +21,7 @@ pub const BY_TIMESTAMP_STRATEGY: &str = "spark.stockpulse.startingOffsetsByTimes
 pub const MAX_OFFSETS: &str = "spark.stockpulse.maxOffsetsPerTrigger";
 pub const FAIL_ON_DATA_LOSS: &str = "spark.stockpulse.failOnDataLoss";
 pub const MAX_FUTURE_SKEW: &str = "spark.stockpulse.maxFutureSkew";
+pub const SINK_PATIENCE: &str = "spark.stockpulse.sinkPatience";
 pub const DEAD_LETTERS: &str = "spark.stockpulse.deadLetters";
 pub const COMPACTION: &str = "spark.stockpulse.compaction";
 pub const COMPACTION_GRACE: &str = "spark.stockpulse.compactionGrace";
@@ -39,7 +40,7 @@ pub const VAR_PREFIX: &str = "spark.stockpulse.var.";
 pub const KAFKA_PREFIX: &str = crate::config::kafka::CONF_PREFIX;
 
 /// Properties with an effect, and what each does; those that are a flag's other name are last.
-pub const PROPERTIES: [(&str, &str); 30] = [
+pub const PROPERTIES: [(&str, &str); 31] = [
     (
         CHECKPOINT_LOCATION,
         "where checkpoints are kept (default: beside the data)",
@@ -75,6 +76,10 @@ pub const PROPERTIES: [(&str, &str); 30] = [
     (
         MAX_FUTURE_SKEW,
         "event times further than this in the future of their Kafka timestamp are rejected (default: 10 minutes)",
+    ),
+    (
+        SINK_PATIENCE,
+        "how long a table's sink, or the topic of dead letters, that is away is waited for while the job runs; after that it ends (default: until it is back; 5 minutes with --available-now)",
     ),
     (
         DEAD_LETTERS,

@@ -126,6 +126,8 @@ pub struct IngestOptions {
     pub fail_on_data_loss: bool,
     /// An event time further in the future of its Kafka timestamp than this is rejected.
     pub max_future_skew: Duration,
+    /// How long a sink that is away is waited for; `None`: until it is back, and 5 minutes in a run that ends.
+    pub sink_patience: Option<Duration>,
     /// Where rejects and late ticks are kept; `None`: they are counted only.
     pub dead_letters: Option<DeadLetters>,
     /// Whether the files of days that are over become one, and how long after the youngest was published.
@@ -234,6 +236,7 @@ impl IngestOptions {
             max_future_skew: properties
                 .read(known::MAX_FUTURE_SKEW, values::duration)?
                 .unwrap_or(DEFAULT_MAX_FUTURE_SKEW),
+            sink_patience: properties.read(known::SINK_PATIENCE, values::duration)?,
             dead_letters: properties.read(known::DEAD_LETTERS, values::dead_letters)?,
             compaction: compaction(&properties)?,
             rebuild: args.rebuild || flag(&properties, known::REBUILD)?,
@@ -273,6 +276,7 @@ impl IngestOptions {
             max_offsets_per_trigger: None,
             fail_on_data_loss: true,
             max_future_skew: DEFAULT_MAX_FUTURE_SKEW,
+            sink_patience: None,
             dead_letters: None,
             compaction: Some(DEFAULT_COMPACTION_GRACE),
             rebuild: false,

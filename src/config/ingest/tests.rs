@@ -65,6 +65,7 @@ fn defaults() {
             max_offsets_per_trigger: None,
             fail_on_data_loss: true,
             max_future_skew: Duration::from_secs(600),
+            sink_patience: None,
             dead_letters: None,
             compaction: Some(Duration::from_secs(3600)),
             rebuild: false,

@@ -8,7 +8,6 @@ mod rows;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use arrow::array::TimestampNanosecondArray;
 
@@ -30,11 +29,6 @@ const NANOS_PER_DAY: i64 = 86_400 * crate::model::NANOS_PER_SECOND;
 
 /// What the place of a topic begins with in the checkpoint; a folder's is a whole path.
 const TOPIC: &str = "kafka:";
-
-/// How long their topic may be away before the job ends.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Pause between two attempts.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// Where dead letters go.
 #[derive(Debug, Clone)]
@@ -109,7 +103,7 @@ impl Outlet {
                     sort_columns: rows::SORT_COLUMNS.to_vec(),
                     disk: spec.disk.clone(),
                 };
-                let outbox = patiently(|| kafka::letters(&options, &rows::schema()))?;
+                let outbox = kafka::letters(&options, &rows::schema())?;
                 Sink::Outbox(Box::new(outbox))
             }
         };
@@ -117,12 +111,22 @@ impl Outlet {
             (true, Some(checkpoint)) => &checkpoint.files,
             _ => &[],
         };
-        patiently(|| sink.recover(committed))?;
+        sink.recover(committed)?;
         Ok(Some(Outlet {
             sink,
             place,
             waiting: Vec::new(),
         }))
+    }
+
+    /// Where they go.
+    pub fn sink(&self) -> &Sink {
+        &self.sink
+    }
+
+    /// As [`Sink::concerns`].
+    pub fn concerns(&self, files: &[FileEntry]) -> bool {
+        self.sink.concerns(files)
     }
 
     /// Rows that wait for the next commit.
@@ -137,19 +141,8 @@ impl Outlet {
     }
 
     /// As [`Sink::publish`].
-    pub fn publish(&mut self, files: &[FileEntry]) -> Result<(), JobError> {
-        Ok(patiently(|| self.sink.publish(files))?)
-    }
-}
-
-/// Tries again while the topic's broker is away, for [`PATIENCE`]; the next start goes on.
-fn patiently<T>(mut attempt: impl FnMut() -> Result<T, SinkError>) -> Result<T, SinkError> {
-    let begun = Instant::now();
-    loop {
-        match attempt() {
-            Err(SinkError::Away { .. }) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
-            done => return done,
-        }
+    pub fn publish(&mut self, files: &[FileEntry]) -> Result<(), SinkError> {
+        self.sink.publish(files)
     }
 }
 

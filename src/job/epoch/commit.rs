@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Coordinator;
+use super::publish::Audience;
 use crate::checkpoint::{Checkpoint, Emitted, FileEntry};
 use crate::job::JobError;
 use crate::job::dead_letters::is_letters;
@@ -20,6 +21,16 @@ const IDLE_COMMIT: Duration = Duration::from_secs(10);
 /// Bytes of rows without windows that wait for a commit at the most, about, whatever
 /// `rolling_policy.interval` says.
 const PENDING_BYTES: usize = 16 << 20;
+
+/// What a commit came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Committed {
+    /// What there was is committed, and visible everywhere.
+    Whole,
+    /// The job was told to stop while a sink was away: the next start publishes the rest. Until then no other
+    /// epoch may be committed, since the newest checkpoint alone names what is to be published.
+    InPart,
+}
 
 impl Coordinator<'_> {
     /// Whether so many rows without windows, or dead letters, wait that they are to be committed at once.
@@ -37,11 +48,16 @@ impl Coordinator<'_> {
 
     /// Stages, commits and publishes what waits, if it is time. What is committed always has every
     /// closed window, since the checkpoint says that they were emitted.
-    pub(super) fn commit(&mut self, topic: &dyn Topic, last: bool) -> Result<(), JobError> {
+    pub(super) fn commit(
+        &mut self,
+        topic: &dyn Topic,
+        last: bool,
+        to: &mut Audience,
+    ) -> Result<Committed, JobError> {
         self.triggered_at = self.clock.steady();
         self.show()?;
         if self.store.is_none() {
-            return Ok(());
+            return Ok(Committed::Whole);
         }
         let closes = self.pending.iter().any(|rows| !rows.is_empty());
         let due = match closes {
@@ -49,7 +65,7 @@ impl Coordinator<'_> {
             false => self.is_full() || self.worth_a_commit(last),
         };
         if !due {
-            return Ok(());
+            return Ok(Committed::Whole);
         }
         let epoch = self
             .committed
@@ -57,11 +73,11 @@ impl Coordinator<'_> {
             .map_or(Epoch::FIRST, |c| c.epoch.next());
         self.pending_bytes = 0;
         let files = self.stage(epoch)?;
-        self.publish(topic, epoch, &files)?;
+        let committed = self.write_down(topic, epoch, &files, to)?;
         if closes {
             self.closed_at = Some(self.committed_at);
         }
-        Ok(())
+        Ok(committed)
     }
 
     /// Prints the rows of bare SELECTs, which no commit knows of.
@@ -151,12 +167,13 @@ impl Coordinator<'_> {
     }
 
     /// Commits the epoch, then makes its files visible. A restart finishes what a crash leaves undone.
-    fn publish(
+    fn write_down(
         &mut self,
         topic: &dyn Topic,
         epoch: Epoch,
         files: &[FileEntry],
-    ) -> Result<(), JobError> {
+        to: &mut Audience,
+    ) -> Result<Committed, JobError> {
         let checkpoint = Checkpoint {
             job: self.name.clone(),
             epoch,
@@ -172,11 +189,11 @@ impl Coordinator<'_> {
         if let Some(store) = &mut self.store {
             store.commit(&checkpoint)?;
         }
-        for sink in &mut self.sinks {
-            sink.publish(files)?;
-        }
-        if let Some(outlet) = &mut self.letters {
-            outlet.publish(files)?;
+        let is_whole = self.publish(epoch, files, to)?;
+        if !is_whole {
+            self.summary.epoch = Some(epoch);
+            self.committed = Some(checkpoint);
+            return Ok(Committed::InPart);
         }
         topic.commit(&Offsets(
             self.partitions
@@ -194,7 +211,7 @@ impl Coordinator<'_> {
         self.summary.dead_letters += rows_in(&letters);
         self.committed = Some(checkpoint);
         self.committed_at = self.clock.steady();
-        Ok(())
+        Ok(Committed::Whole)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Coordinator;
 use crate::job::lane::LaneStart;
-use crate::job::progress::PartitionProgress;
+use crate::job::progress::{PartitionProgress, SinkStanding, Waiting};
 use crate::job::{JobError, ProgressReport};
 use crate::model::{Partition, Watermark};
 
@@ -62,6 +62,16 @@ impl Coordinator<'_> {
             open_groups: self.open_groups,
             partitions: partitions.collect(),
             stages: std::mem::take(&mut self.stages),
+            sinks: (self.standings.iter())
+                .filter(|standing| standing.connector != "stdout")
+                .map(|standing| SinkStanding {
+                    waits: standing.waits.clone().map(|waits| Waiting {
+                        now: self.clock.steady(),
+                        ..waits
+                    }),
+                    ..standing.clone()
+                })
+                .collect(),
         }
     }
 }

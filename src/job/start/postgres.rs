@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::checkpoint_dir;
 use crate::checkpoint::Checkpoint;
-use crate::job::{JobError, JobSpec};
+use crate::job::JobSpec;
 use crate::query::sql::PostgresSinkOptions;
 use crate::query::{Output, postgres_declaration};
 use crate::sink::SinkError;

@@ -1,6 +1,8 @@
 //! The sink of each output: opened, and what an earlier run left there finished or undone.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::{REBUILD_DOES, checkpoint_dir, postgres};
 use crate::checkpoint::Checkpoint;
@@ -11,34 +13,84 @@ use crate::query::sql::{
 use crate::query::{Output, SinkOptions};
 use crate::sink::{Compression, ConsoleSink, ParquetOptions, ParquetSink, PrintFormat, Sink};
 
-/// Opens every output's sink, and finishes or undoes what an earlier run left.
-pub fn open_sinks(spec: &JobSpec, checkpoint: Option<&Checkpoint>) -> Result<Vec<Sink>, JobError> {
+/// For how long a sink that is away is tried when a job starts.
+const REACH_LIMIT: Duration = Duration::from_secs(30);
+/// Between two attempts.
+const REACH_PAUSE: Duration = Duration::from_millis(500);
+/// How often the stop flag is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Opens every output's sink, and finishes or undoes what an earlier run left. `None`: the job was told to
+/// stop before all were there.
+pub fn open_sinks(
+    spec: &JobSpec,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<Option<Vec<Sink>>, JobError> {
     let outputs = spec.plan.outputs.iter();
     let previews = outputs.clone().filter(|output| output.sink.is_preview());
     let previews = previews.count();
+    let committed = checkpoint.map_or(&[][..], |checkpoint| &checkpoint.files);
     let sinks = outputs.map(|output| {
-        let print =
-            |format| ConsoleSink::new(spec.console.clone(), format, Arc::clone(&output.schema));
-        let mut sink = match &output.sink {
-            SinkOptions::Filesystem(options) => {
-                Sink::Parquet(Box::new(open_files(spec, output, options, checkpoint)?))
-            }
-            SinkOptions::Postgres(options) => {
-                Sink::Outbox(Box::new(postgres::open(spec, output, options, checkpoint)?))
-            }
-            SinkOptions::Stdout(options) => Sink::Console(print(PrintFormat::Json {
-                unix_millis: options.timestamps == TimestampFormat::UnixMillis,
-                decimals_as_text: options.decimals == DecimalEncoding::String,
-            })?),
-            SinkOptions::Preview { line } => {
-                let heading = (previews > 1).then(|| format!("-- query at line {line}"));
-                Sink::Console(print(PrintFormat::Table { heading })?)
-            }
-        };
-        sink.recover(checkpoint.map_or(&[], |checkpoint| &checkpoint.files))?;
-        Ok(sink)
+        patiently(spec, &mut || {
+            let mut sink = open_sink(spec, output, checkpoint, previews)?;
+            sink.recover(committed)?;
+            Ok(sink)
+        })
     });
     sinks.collect()
+}
+
+fn open_sink(
+    spec: &JobSpec,
+    output: &Output,
+    checkpoint: Option<&Checkpoint>,
+    previews: usize,
+) -> Result<Sink, JobError> {
+    let print = |format| ConsoleSink::new(spec.console.clone(), format, Arc::clone(&output.schema));
+    Ok(match &output.sink {
+        SinkOptions::Filesystem(options) => {
+            Sink::Parquet(Box::new(open_files(spec, output, options, checkpoint)?))
+        }
+        SinkOptions::Postgres(options) => {
+            Sink::Outbox(Box::new(postgres::open(spec, output, options, checkpoint)?))
+        }
+        SinkOptions::Stdout(options) => Sink::Console(print(PrintFormat::Json {
+            unix_millis: options.timestamps == TimestampFormat::UnixMillis,
+            decimals_as_text: options.decimals == DecimalEncoding::String,
+        })?),
+        SinkOptions::Preview { line } => {
+            let heading = (previews > 1).then(|| format!("-- query at line {line}"));
+            Sink::Console(print(PrintFormat::Table { heading })?)
+        }
+    })
+}
+
+/// Tries again while what rows go to is away, for half a minute: a wrong address must not hang. `None`: the
+/// job was told to stop.
+pub fn patiently<T>(
+    spec: &JobSpec,
+    open: &mut dyn FnMut() -> Result<T, JobError>,
+) -> Result<Option<T>, JobError> {
+    let begun = spec.clock.steady();
+    let mut is_said = false;
+    loop {
+        match open() {
+            Err(JobError::Away { why, .. }) if spec.clock.since(begun) < REACH_LIMIT => {
+                if !is_said {
+                    tracing::warn!("{why}; it is tried again for {REACH_LIMIT:.0?}");
+                    is_said = true;
+                }
+            }
+            opened => return opened.map(Some),
+        }
+        let pause = spec.clock.steady() + REACH_PAUSE;
+        while spec.clock.steady() < pause {
+            if spec.stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            spec.clock.pause(LOOK_EVERY);
+        }
+    }
 }
 
 fn open_files(

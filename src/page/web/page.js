@@ -60,8 +60,9 @@ function showJob(job) {
   }
   const behind = job.partitions.map((one) => one.behind).filter((one) => one !== null);
   const all = behind.reduce((sum, one) => sum + one, 0);
-  state(behind.length < job.partitions.length ? "running; Kafka does not say where the topic ends" : "running",
-    behind.length < job.partitions.length);
+  const waits = job.sinks.filter((one) => one.away).map((one) => `${one.place} is waited for (table ${one.table})`);
+  if (behind.length < job.partitions.length) waits.unshift("Kafka does not say where the topic ends");
+  state(["running", ...waits].join("; "), waits.length > 0);
   $("about").textContent = `StockPulse ${job.version}, ${job.threads} threads, topic ${job.topic} → ${job.tables.join(", ")}; since ${time(job.started)} UTC`;
   const stages = job.stages_ms;
   $("figures").replaceChildren(
@@ -82,6 +83,19 @@ function showJob(job) {
       element("td", count.format(one.next)),
       element("td", one.behind === null ? "–" : count.format(one.behind)),
       element("td", time(one.watermark)),
+    );
+    return row;
+  }));
+  $("sinks").replaceChildren(...job.sinks.map((one) => {
+    const row = element("tr");
+    const away = one.away && `away for ${duration(one.away.for_s)}: ${one.away.why}`;
+    row.append(
+      element("td", one.table),
+      element("td", one.place),
+      element("td", count.format(one.rows_written)),
+      element("td", one.last_commit === null ? "–" : count.format(one.last_commit)),
+      element("td", one.last_commit === null ? "–" : `${fine.format(one.took_ms)} ms`),
+      element("td", away || "well", away ? "bad" : undefined),
     );
     return row;
   }));

@@ -158,9 +158,8 @@ impl Transactions {
         filled?;
         let mut offsets = TopicPartitionList::new();
         let mut place = offsets.add_partition(self.connection.topic(), 0);
-        let marked = place
-            .set_offset(Offset::Offset(marker.epoch.0.cast_signed()))
-            .and_then(|()| place.set_metadata(marker.file.as_str()).map(drop));
+        let marked = place.set_offset(Offset::Offset(marker.epoch.0.cast_signed()));
+        place.set_metadata(marker.file.as_str());
         marked.map_err(|error| self.connection.failed("write", &error))?;
         self.seen.push(Some(marker.clone()));
         self.step = Step::Mark(offsets);

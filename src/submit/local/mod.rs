@@ -219,6 +219,21 @@ fn progress(text: &mut String, job: &Value) {
         number(&job["files_written"])
     );
     line(text, "written", &written);
+    for sink in job["sinks"].as_array().into_iter().flatten() {
+        let away = &sink["away"];
+        if away.is_null() {
+            continue;
+        }
+        let said = format!(
+            "for {} (table {}), away for {}, tried {} times: {}",
+            sink["place"].as_str().unwrap_or_default(),
+            sink["table"].as_str().unwrap_or_default(),
+            length(number(&away["for_s"])),
+            number(&away["attempts"]),
+            away["why"].as_str().unwrap_or_default()
+        );
+        line(text, "waits", &said);
+    }
 }
 
 /// The newest commit, and where it is.

@@ -186,6 +186,7 @@ impl Scene {
             max_offsets_per_trigger: Some(14),
             fail_on_data_loss: true,
             max_future_skew: Duration::from_secs(600),
+            sink_patience: None,
             compaction: Some(Duration::ZERO),
             dead_letters: Some(DeadLetters::Folder(folder.join("data/letters"))),
             stop: Arc::new(AtomicBool::new(false)),

@@ -95,6 +95,7 @@ impl Bench {
             max_offsets_per_trigger: regime.max_offsets_per_trigger,
             fail_on_data_loss: true,
             max_future_skew: Duration::from_secs(600),
+            sink_patience: None,
             dead_letters: None,
             compaction: Some(Duration::from_secs(3600)),
             stop: Arc::new(AtomicBool::new(false)),

@@ -242,6 +242,7 @@ impl Lives {
                 .then(|| state.random.random_range(1..40)),
             fail_on_data_loss: !self.may_lose,
             max_future_skew: Duration::from_secs(600),
+            sink_patience: None,
             compaction: Some(Duration::from_secs(3600)),
             dead_letters: Some(DeadLetters::Folder(self.folder.join("data/letters"))),
             stop: Arc::new(AtomicBool::new(false)),

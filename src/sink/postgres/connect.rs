@@ -231,6 +231,9 @@ impl Talk<'_> {
 
 /// A text as a literal of the server's SQL, whatever `standard_conforming_strings` says.
 pub(super) fn literal(text: &str) -> String {
-    let text = text.replace('\\', "\\\\").replace('\'', "''");
-    format!("E'{text}'")
+    let text = text.replace('\'', "''");
+    match text.contains('\\') {
+        true => format!("E'{}'", text.replace('\\', "\\\\")),
+        false => format!("'{text}'"),
+    }
 }

@@ -122,3 +122,89 @@ fn escape(value: &str, text: &mut Vec<u8>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int64Array, StringViewArray};
+
+    use super::super::values::Takes;
+    use super::*;
+
+    fn column(name: &str, takes: Takes, not_null: bool) -> Column {
+        Column {
+            name: name.to_owned(),
+            takes,
+            not_null,
+        }
+    }
+
+    fn place() -> Place {
+        Place {
+            servers: "db:5432".to_owned(),
+            database: "market".to_owned(),
+            user: "ticks".to_owned(),
+            schema: "public".to_owned(),
+            table: "public.t".to_owned(),
+            sink: "t".to_owned(),
+            ddl: String::new(),
+            leave_out: String::new(),
+        }
+    }
+
+    fn batch(texts: Vec<Option<&str>>, numbers: Vec<Option<i64>>) -> RecordBatch {
+        RecordBatch::try_from_iter([
+            ("a", Arc::new(StringViewArray::from(texts)) as _),
+            ("n", Arc::new(Int64Array::from(numbers)) as _),
+        ])
+        .unwrap()
+    }
+
+    fn lines() -> Lines {
+        let text = column("a", Takes::Text { chars: Some(9) }, false);
+        Lines::new(vec![text, column("n", Takes::All, true)], vec![1])
+    }
+
+    #[test]
+    fn a_line_ends_where_its_row_does_and_a_null_is_no_text() {
+        let texts = vec![Some("a\tb\nc"), Some("\\N"), None, Some(""), Some("\r\\.")];
+        let numbers = (1..6).map(Some).collect();
+        let mut text = Vec::new();
+        lines()
+            .write(&batch(texts, numbers), &place(), &mut text)
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "a\\tb\\nc\t1\n\\\\N\t2\n\\N\t3\n\t4\n\\r\\\\.\t5\n"
+        );
+    }
+
+    #[test]
+    fn a_row_that_is_refused_is_named_by_its_key() {
+        let mut text = Vec::new();
+        for (texts, numbers, said) in [
+            (
+                Some("0123456789"),
+                Some(7),
+                "column a has 10 characters, the column takes 9 (row n = 7)",
+            ),
+            (
+                Some("a"),
+                None,
+                "column n is null, and the column is NOT NULL (row n = null)",
+            ),
+        ] {
+            let rows = batch(vec![texts], vec![numbers]);
+            match lines().write(&rows, &place(), &mut text) {
+                Err(SinkError::NotWritable(why)) => assert!(why.contains(said), "{why}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(lines().named_line("x\\ty\t12"), "n = 12");
+        assert_eq!(
+            Lines::new(lines().columns, vec![]).named_line("x\t12"),
+            "a = x, n = 12"
+        );
+    }
+}

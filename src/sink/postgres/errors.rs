@@ -34,6 +34,8 @@ pub(super) struct Place {
     pub sink: String,
     /// The declaration that the SQL stands for.
     pub ddl: String,
+    /// What marks the epoch that is being sent as done without its rows; empty where none is.
+    pub leave_out: String,
 }
 
 /// Why a step was not done.
@@ -154,8 +156,8 @@ impl Place {
     /// What can be done about rows that are committed and that the table refuses.
     pub(super) fn way_out(&self) -> String {
         format!(
-            "The epoch is committed, its rows wait beside the checkpoint. Change the table so that it takes them (ALTER TABLE {}), then start again: they are sent first",
-            self.table
+            "The epoch is committed, its rows wait beside the checkpoint. Change the table so that it takes them (ALTER TABLE {}), then start again: they are sent first. Or leave this epoch's rows of the table out, all of them:\n  {};",
+            self.table, self.leave_out
         )
     }
 

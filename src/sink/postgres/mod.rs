@@ -98,6 +98,7 @@ impl PostgresTable {
             database: options.database,
             sink: options.sink,
             ddl: options.declaration,
+            leave_out: String::new(),
         };
         let epochs = Epochs::new(&place.schema, &options.job, &place.sink);
         let mut server = Server::new(&options.url, &options.job, place.clone())?;
@@ -218,6 +219,7 @@ impl Remote for PostgresTable {
             insert,
             seen,
         } = self;
+        server.place.leave_out = epochs.mark(marker, 0);
         let place = server.place.clone();
         let known = server.with("write the rows", |talk| {
             talk.run(&begin())?;
@@ -398,5 +400,32 @@ fn refused(
             Failure::Sink(SinkError::NotWritable(format!("{why} (row {row})")))
         }
         (other, _) => Failure::Sink(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn of_rows_with_one_key_the_last_takes_the_place_of_what_is_there() {
+        let names = ["symbol", "at", "Price"];
+        expect![[r#"INSERT INTO "s"."t" ("symbol", "at", "Price") SELECT DISTINCT ON ("at", "symbol") "symbol", "at", "Price" FROM pg_temp.stockpulse_rows ORDER BY "at", "symbol", "__row" DESC ON CONFLICT ("at", "symbol") DO UPDATE SET "Price" = EXCLUDED."Price""#]]
+            .assert_eq(&insert("\"s\".\"t\"", &names, &[1, 0]));
+        expect![[r#"INSERT INTO "s"."t" ("symbol", "at", "Price") SELECT "symbol", "at", "Price" FROM pg_temp.stockpulse_rows ORDER BY "__row""#]]
+            .assert_eq(&insert("\"s\".\"t\"", &names, &[]));
+        assert!(insert("t", &["a"], &[0]).ends_with("ON CONFLICT (\"a\") DO NOTHING"));
+    }
+
+    #[test]
+    fn the_column_of_the_order_is_none_of_the_tables() {
+        assert_eq!(order_column(&["a"]), "\"__row\"");
+        let copied = begin_copy("t", &["__row", "a\"b"]);
+        assert!(
+            copied.contains("SELECT \"__row\", \"a\"\"b\", 0::bigint AS \"__row_\" FROM t"),
+            "{copied}"
+        );
     }
 }

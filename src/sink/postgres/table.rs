@@ -342,3 +342,181 @@ fn words(data_type: &DataType) -> String {
         other => other.to_string().to_uppercase(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::Schema;
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn there(name: &str, shown: &str, typmod: i32) -> Found {
+        let base = shown.split('(').next().unwrap_or_default();
+        Found {
+            name: name.to_owned(),
+            base: base.to_owned(),
+            shown: shown.to_owned(),
+            typmod,
+            not_null: false,
+            has_default: false,
+            is_generated: false,
+        }
+    }
+
+    /// What a column of our type takes, for each type that stands there.
+    fn check(data_type: DataType, types: &[(&str, i32)], expected: Expect) {
+        let field = Field::new("c", data_type, true);
+        let lines = types.iter().map(|(shown, typmod)| {
+            let takes = takes(&field, &there("c", shown, *typmod), 150_000);
+            format!(
+                "{shown}: {}\n",
+                takes.map_or("no".to_owned(), |takes| format!("{takes:?}"))
+            )
+        });
+        expected.assert_eq(&lines.collect::<String>());
+    }
+
+    #[test]
+    fn a_column_must_hold_every_value_of_its_type() {
+        check(
+            DataType::Utf8View,
+            &[
+                ("text", -1),
+                ("character varying(10)", 14),
+                ("character varying", -1),
+                ("character(3)", 7),
+                ("jsonb", -1),
+                ("json", -1),
+                ("uuid", -1),
+                ("mood", -1),
+                ("integer", -1),
+                ("timestamp with time zone", -1),
+                ("text[]", -1),
+            ],
+            expect![[r#"
+                text: Text { chars: None }
+                character varying(10): Text { chars: Some(10) }
+                character varying: Text { chars: None }
+                character(3): Text { chars: Some(3) }
+                jsonb: Json { binary: true }
+                json: Json { binary: false }
+                uuid: Uuid
+                mood: Text { chars: None }
+                integer: no
+                timestamp with time zone: no
+                text[]: no
+            "#]],
+        );
+        check(
+            DataType::Int32,
+            &[
+                ("smallint", -1),
+                ("integer", -1),
+                ("bigint", -1),
+                ("numeric", -1),
+                ("real", -1),
+                ("text", -1),
+            ],
+            expect![[r#"
+                smallint: no
+                integer: All
+                bigint: All
+                numeric: Numeric { digits: None, infinite: true }
+                real: no
+                text: no
+            "#]],
+        );
+        check(
+            DataType::Float64,
+            &[
+                ("double precision", -1),
+                ("real", -1),
+                ("numeric(20,6)", (20 << 16 | 6) + 4),
+                ("numeric(3,-2)", (3 << 16 | 0x7fe) + 4),
+            ],
+            expect![[r#"
+                double precision: All
+                real: no
+                numeric(20,6): Numeric { digits: Some((20, 6)), infinite: true }
+                numeric(3,-2): Numeric { digits: Some((3, -2)), infinite: true }
+            "#]],
+        );
+        check(
+            DataType::Timestamp(TimeUnit::Nanosecond, None),
+            &[
+                ("timestamp with time zone", -1),
+                ("timestamp without time zone", -1),
+                ("date", -1),
+            ],
+            expect![[r#"
+                timestamp with time zone: All
+                timestamp without time zone: All
+                date: no
+            "#]],
+        );
+        let item = Arc::new(Field::new("item", DataType::Float64, true));
+        check(
+            DataType::List(item),
+            &[
+                ("double precision[]", -1),
+                ("integer[]", -1),
+                ("double precision", -1),
+            ],
+            expect![[r#"
+                double precision[]: Array(All)
+                integer[]: no
+                double precision: no
+            "#]],
+        );
+    }
+
+    #[test]
+    fn all_differences_are_told_at_once() {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("symbol", DataType::Utf8View, true),
+            Field::new("price", DataType::Float64, true),
+            Field::new("n", DataType::Int64, true),
+        ]));
+        let generated = Found {
+            is_generated: true,
+            ..there("n", "bigint", -1)
+        };
+        let needed = Found {
+            not_null: true,
+            ..there("venue", "text", -1)
+        };
+        let defaulted = Found {
+            has_default: true,
+            name: "id".to_owned(),
+            ..needed.clone()
+        };
+        let found = [
+            there("Symbol", "text", -1),
+            there("price", "real", -1),
+            generated,
+            needed,
+            defaulted,
+        ];
+        let mut faults = Vec::new();
+        compare(&schema, &[0], &found, 150_000, &mut faults);
+        expect![[r#"
+            column symbol is not there; is it Symbol, which is there? Names are as they are written, capitals too
+            column price is real, which does not hold every DOUBLE
+            column n is generated by the server, so it cannot be written
+            column venue is NOT NULL without a default, and the SQL does not write it"#]]
+        .assert_eq(&faults.join("\n"));
+        let found = [
+            there("symbol", "text", -1),
+            there("price", "double precision", -1),
+            there("n", "bigint", -1),
+        ];
+        let mut faults = Vec::new();
+        let columns = compare(&schema, &[0], &found, 150_000, &mut faults);
+        assert_eq!(faults, Vec::<String>::new());
+        // What is of the key is never null.
+        let not_null: Vec<bool> = columns.iter().map(|column| column.not_null).collect();
+        assert_eq!(not_null, [true, false, false]);
+    }
+}

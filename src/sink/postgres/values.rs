@@ -355,3 +355,287 @@ fn list(items: &dyn Array, takes: &Takes, text: &mut String) -> Result<(), Strin
     text.push('}');
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{
+        ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array,
+        Float64Array, Int64Array, ListArray, StringViewArray, Time64NanosecondArray,
+        TimestampNanosecondArray, TimestampSecondArray, UInt64Array,
+    };
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    /// Each value's text, or what is wrong with it.
+    fn check(array: impl Array, takes: Takes, expected: Expect) {
+        let lines = (0..array.len()).map(|row| {
+            let mut text = String::new();
+            match write(&array, row, &takes, &mut text) {
+                Ok(()) => format!("{text}\n"),
+                Err(why) => format!("! {why}\n"),
+            }
+        });
+        expected.assert_eq(&lines.collect::<String>());
+    }
+
+    fn numeric(precision: i32, scale: i32) -> Takes {
+        Takes::Numeric {
+            digits: Some((precision, scale)),
+            infinite: true,
+        }
+    }
+
+    #[test]
+    fn numbers_are_the_shortest_that_read_as_the_same() {
+        let floats = [
+            0.1,
+            -0.0,
+            1.0,
+            -2.5,
+            1e300,
+            5e-324,
+            f64::MAX,
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+        ];
+        check(
+            Float64Array::from(floats.to_vec()),
+            Takes::All,
+            expect![[r#"
+                0.1
+                -0
+                1
+                -2.5
+                1e300
+                5e-324
+                1.7976931348623157e308
+                NaN
+                Infinity
+                -Infinity
+            "#]],
+        );
+        check(
+            Float32Array::from(vec![0.1, f32::MIN_POSITIVE]),
+            Takes::All,
+            expect![[r#"
+                0.1
+                1.1754944e-38
+            "#]],
+        );
+        check(
+            UInt64Array::from(vec![u64::MAX]),
+            numeric(20, 0),
+            expect![[r#"
+                18446744073709551615
+            "#]],
+        );
+        check(
+            BooleanArray::from(vec![true, false]),
+            Takes::All,
+            expect![[r#"
+                t
+                f
+            "#]],
+        );
+    }
+
+    #[test]
+    fn what_a_numeric_cannot_hold_is_refused_as_the_server_would_round_it() {
+        check(
+            Int64Array::from(vec![999, -999, 1000, i64::MIN]),
+            numeric(3, 0),
+            expect![[r#"
+                999
+                -999
+                ! is 1000, which numeric(3,0) cannot hold
+                ! is -9223372036854775808, which numeric(3,0) cannot hold
+            "#]],
+        );
+        // Rounded to tens first.
+        check(
+            Int64Array::from(vec![994, 9994, 9995]),
+            numeric(3, -1),
+            expect![[r#"
+                994
+                9994
+                ! is 9995, which numeric(3,-1) cannot hold
+            "#]],
+        );
+        let decimals = Decimal128Array::from(vec![99_949, -99_949, 99_950, 0, 4]);
+        check(
+            decimals.with_precision_and_scale(6, 3).unwrap(),
+            numeric(3, 1),
+            expect![[r#"
+                99.949
+                -99.949
+                ! is 99.950, which numeric(3,1) cannot hold
+                0.000
+                0.004
+            "#]],
+        );
+        check(
+            Float64Array::from(vec![9.94, 9.96, 1e300, f64::NAN, f64::INFINITY, 1e-300]),
+            numeric(2, 1),
+            expect![[r#"
+                9.94
+                ! is 9.96, which numeric(2,1) cannot hold
+                ! is 1000000000000000052504760255204420248704468581108159154915854115111802457988908195786371375080447854045104.00, which numeric(2,1) cannot hold
+                NaN
+                ! is infinite, which the column cannot hold
+                1e-300
+            "#]],
+        );
+        let old = Takes::Numeric {
+            digits: None,
+            infinite: false,
+        };
+        check(
+            Float64Array::from(vec![1e300, f64::INFINITY]),
+            old,
+            expect![[r#"
+                1e300
+                ! is infinite, which the column cannot hold
+            "#]],
+        );
+    }
+
+    #[test]
+    fn times_are_utc_and_rounded_down_to_microseconds() {
+        let times = vec![0, 1_999, -1, 1_570_752_011_620_000_000, i64::MIN];
+        check(
+            TimestampNanosecondArray::from(times),
+            Takes::All,
+            expect![[r#"
+                1970-01-01 00:00:00.000000+00
+                1970-01-01 00:00:00.000001+00
+                1969-12-31 23:59:59.999999+00
+                2019-10-11 00:00:11.620000+00
+                1677-09-21 00:12:43.145224+00
+            "#]],
+        );
+        check(
+            TimestampSecondArray::from(vec![
+                -62_135_596_801,
+                -210_866_803_200,
+                -210_866_803_201,
+                i64::MAX,
+            ]),
+            Takes::All,
+            expect![[r#"
+                0001-12-31 23:59:59.000000+00 BC
+                4714-11-24 00:00:00.000000+00 BC
+                ! is earlier or later than what PostgreSQL can hold
+                ! is earlier or later than what PostgreSQL can hold
+            "#]],
+        );
+        check(
+            Date32Array::from(vec![0, -1, -719_163, i32::MAX, i32::MIN]),
+            Takes::All,
+            expect![[r#"
+                1970-01-01
+                1969-12-31
+                0001-12-31 BC
+                ! is earlier or later than what PostgreSQL can hold
+                ! is earlier or later than what PostgreSQL can hold
+            "#]],
+        );
+        check(
+            Time64NanosecondArray::from(vec![0, 86_399_999_999_999]),
+            Takes::All,
+            expect![[r#"
+                00:00:00.000000
+                23:59:59.999999
+            "#]],
+        );
+    }
+
+    #[test]
+    fn texts_are_as_they_are_where_the_column_takes_them() {
+        check(
+            StringViewArray::from(vec!["abc", "abc  ", "abcd", "日本語", "a\0"]),
+            Takes::Text { chars: Some(3) },
+            expect![[r#"
+                abc
+                abc  
+                ! has 4 characters, the column takes 3
+                日本語
+                ! has a character U+0000, which PostgreSQL cannot hold; replace(…, chr(0), '') in the SQL leaves it out
+            "#]],
+        );
+        let json = vec![r#"{"a":1}"#, r#"["\u0000"]"#, r#"["\\u0000"]"#, "{", "1"];
+        check(
+            StringViewArray::from(json.clone()),
+            Takes::Json { binary: true },
+            expect![[r#"
+                {"a":1}
+                ! has \u0000, which a jsonb cannot hold
+                ["\\u0000"]
+                ! is not JSON: EOF while parsing an object at line 1 column 1
+                1
+            "#]],
+        );
+        check(
+            StringViewArray::from(json[1..2].to_vec()),
+            Takes::Json { binary: false },
+            expect![[r#"
+                ["\u0000"]
+            "#]],
+        );
+        check(
+            StringViewArray::from(vec![
+                "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+                "{a0eebc999c0b4ef8bb6d6bb9bd380a11}",
+                "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1",
+                "a0eebc99--9c0b4ef8bb6d6bb9bd380a11",
+            ]),
+            Takes::Uuid,
+            expect![[r#"
+                a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11
+                {a0eebc999c0b4ef8bb6d6bb9bd380a11}
+                ! is not a UUID
+                ! is not a UUID
+            "#]],
+        );
+        check(
+            BinaryArray::from(vec![&b""[..], b"\x00\xff\\"]),
+            Takes::All,
+            expect![[r#"
+                \x
+                \x00ff5c
+            "#]],
+        );
+    }
+
+    #[test]
+    fn elements_of_lists_are_quoted() {
+        let texts = StringViewArray::from(vec![
+            Some("a"),
+            None,
+            Some("NULL"),
+            Some(r#"{"\,}"#),
+            Some(""),
+            Some("b\0"),
+        ]);
+        let field = Arc::new(arrow::datatypes::Field::new(
+            "item",
+            DataType::Utf8View,
+            true,
+        ));
+        let offsets = arrow::buffer::OffsetBuffer::from_lengths([5, 0, 1]);
+        let lists = ListArray::new(field, offsets, Arc::new(texts) as ArrayRef, None);
+        let takes = Takes::Array(Box::new(Takes::Text { chars: None }));
+        check(
+            lists,
+            takes,
+            expect![[r#"
+                {"a",NULL,"NULL","{\"\\,}",""}
+                {}
+                ! has an element 1 that has a character U+0000, which PostgreSQL cannot hold; replace(…, chr(0), '') in the SQL leaves it out
+            "#]],
+        );
+    }
+}

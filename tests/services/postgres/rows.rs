@@ -172,6 +172,16 @@ fn rows_that_a_check_refuses_wait_until_the_table_takes_them() {
             assert!(ended.said.contains(part), "{part}: {}", ended.said);
         }
     }
+    let leave_out = format!(
+        "UPDATE \"public\".\"stockpulse_epochs\" SET epoch = {}",
+        database.value("SELECT epoch + 1 FROM stockpulse_epochs")
+    );
+    let ended = job(&folder, &broker, &database, &["--available-now"]).end();
+    assert!(
+        ended.said.contains(&leave_out),
+        "{leave_out}: {}",
+        ended.said
+    );
     database.run("ALTER TABLE ohlc_candles DROP CONSTRAINT no_s3");
     let ended = job(&folder, &broker, &database, &["--available-now"]).end();
     assert_eq!(ended.code, Some(0), "{}", ended.said);

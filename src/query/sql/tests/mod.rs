@@ -2,6 +2,7 @@
 
 mod accepted;
 mod options;
+mod postgres;
 mod refused;
 mod robust;
 

@@ -13,8 +13,9 @@ use datafusion::sql::sqlparser::ast;
 use super::plan::Output;
 use super::refusal::{Place, Refusal};
 use super::sql::{
-    ColumnKind, Connector, Diagnostic, FilesystemSinkOptions, PostgresSinkOptions, SourceText,
-    SqlFile, Statement, StdoutSinkOptions, TableDef, sql_name, table_name,
+    ColumnKind, Connector, Diagnostic, FilesystemSinkOptions, KafkaSinkOptions,
+    PostgresSinkOptions, SourceText, SqlFile, Statement, StdoutSinkOptions, TableDef, sql_name,
+    table_name,
 };
 use super::stream::{FRAME, HIDDEN, TIMESTAMP};
 
@@ -37,6 +38,8 @@ pub enum SinkOptions {
     Filesystem(FilesystemSinkOptions),
     /// A table of PostgreSQL.
     Postgres(PostgresSinkOptions),
+    /// A Kafka topic.
+    Kafka(Box<KafkaSinkOptions>),
     /// Standard output, as JSON.
     Stdout(StdoutSinkOptions),
     /// Standard output, as a table: a bare SELECT. What the checkpoint remembers has nothing of it.
@@ -53,6 +56,7 @@ impl SinkOptions {
             Connector::KafkaSource(_) | Connector::StaticTable(_) => None,
             Connector::FilesystemSink(options) => Some(SinkOptions::Filesystem(options.clone())),
             Connector::PostgresSink(options) => Some(SinkOptions::Postgres(options.clone())),
+            Connector::KafkaSink(options) => Some(SinkOptions::Kafka(Box::new(options.clone()))),
             Connector::StdoutSink(options) => Some(SinkOptions::Stdout(*options)),
         }
     }
@@ -62,6 +66,7 @@ impl SinkOptions {
         match self {
             SinkOptions::Filesystem(options) => options.path.display().to_string(),
             SinkOptions::Postgres(options) => options.place(),
+            SinkOptions::Kafka(options) => options.place(),
             SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => STDOUT.to_owned(),
         }
     }
@@ -70,6 +75,7 @@ impl SinkOptions {
     pub fn remote(&self) -> Option<&'static str> {
         match self {
             SinkOptions::Postgres(_) => Some("postgres"),
+            SinkOptions::Kafka(_) => Some("kafka"),
             SinkOptions::Filesystem(_) | SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => {
                 None
             }
@@ -87,7 +93,7 @@ impl SinkOptions {
                 interval: options.rolling_interval,
                 inactivity: options.rolling_inactivity,
             }),
-            SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => None,
+            SinkOptions::Kafka(_) | SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => None,
         }
     }
 

@@ -90,7 +90,9 @@ fn summary(options: &IngestOptions, prepared: &Prepared) -> String {
         SinkOptions::Filesystem(files) => {
             format!("writes {} ({})", output.table, files.path.display())
         }
-        SinkOptions::Postgres(table) => format!("writes {} ({})", output.table, table.place()),
+        SinkOptions::Kafka(_) | SinkOptions::Postgres(_) => {
+            format!("writes {} ({})", output.table, output.sink.place())
+        }
         SinkOptions::Stdout(_) => format!("prints {}", output.table),
         SinkOptions::Preview { line } => format!("shows the SELECT of line {line}"),
     };

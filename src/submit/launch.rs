@@ -18,8 +18,8 @@ use crate::job::{
 use crate::metrics::ingest::IngestMetrics;
 use crate::model::{Exit, Partition};
 use crate::page::Board;
-use crate::query::JobPlan;
 use crate::query::sql::{Diagnostics, SourceOffset, SqlFile};
+use crate::query::{JobPlan, SinkOptions, same_brokers};
 use crate::sink::{Console, default_checkpoint_dir};
 use crate::source::Topic;
 use crate::source::kafka::{KafkaTopic, REACH_TIMEOUT};
@@ -99,7 +99,21 @@ fn plan(options: &IngestOptions, sql: &SqlFile) -> Result<JobPlan, LaunchError> 
     if let Some(bytes) = options.memory_limit {
         plan.limit_memory(bytes);
     }
+    reach_topics(options, &mut plan);
     Ok(plan)
+}
+
+/// What is given beside the SQL is for the cluster that is read: a login must not be sent to any other. So a topic of
+/// other brokers has what its table's own options say, and nothing else.
+fn reach_topics(options: &IngestOptions, plan: &mut JobPlan) {
+    let source = plan.source.options.bootstrap_servers.clone();
+    for output in &mut plan.outputs {
+        if let SinkOptions::Kafka(sink) = &mut output.sink
+            && same_brokers(&sink.kafka.brokers, &source)
+        {
+            sink.kafka = options.kafka(&sink.kafka.brokers, sink.kafka_properties());
+        }
+    }
 }
 
 /// Runs what is prepared, after a rebuild if there is to be one, until it is done, `stop` is set, or it cannot go on. `None`: it was

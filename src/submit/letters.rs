@@ -6,7 +6,7 @@ use super::launch::LaunchError;
 use crate::config::ingest::{self, IngestOptions};
 use crate::config::kafka::KafkaProperties;
 use crate::job::{DEAD_LETTERS, DeadLetters};
-use crate::query::JobPlan;
+use crate::query::{JobPlan, SinkOptions, same_brokers};
 use crate::sink::kafka::TopicAddress;
 
 /// Where the job's dead letters go; `None`: they are counted only.
@@ -55,6 +55,18 @@ pub fn dead_letters(
                 return refuse(
                     "that is the topic that the job reads, so it would read its own dead letters; give them a topic of their own".to_owned(),
                 );
+            }
+            let is_written = plan.outputs.iter().find(|output| match &output.sink {
+                SinkOptions::Kafka(sink) => {
+                    sink.topic == *topic && same_brokers(&sink.kafka.brokers, &kafka.brokers)
+                }
+                _ => false,
+            });
+            if let Some(output) = is_written {
+                return refuse(format!(
+                    "that is the topic of table \"{}\"; give dead letters a topic of their own",
+                    output.table
+                ));
             }
             if options.rebuild {
                 return refuse(

@@ -103,15 +103,13 @@ impl Outlet {
                     sort_columns: rows::SORT_COLUMNS.to_vec(),
                     disk: spec.disk.clone(),
                 };
-                let outbox = kafka::letters(&options, &rows::schema())?;
-                Sink::Outbox(Box::new(outbox))
+                Sink::Outbox(Box::new(kafka::letters(&options, &rows::schema())?))
             }
         };
-        let committed: &[FileEntry] = match (goes_on, checkpoint) {
+        sink.recover(match (goes_on, checkpoint) {
             (true, Some(checkpoint)) => &checkpoint.files,
             _ => &[],
-        };
-        sink.recover(committed)?;
+        })?;
         Ok(Some(Outlet {
             sink,
             place,

@@ -1,20 +1,16 @@
 //! The sink of a table of PostgreSQL.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::checkpoint_dir;
+use super::sinks::outbox_dir;
 use crate::checkpoint::Checkpoint;
-use crate::job::JobSpec;
+use crate::job::{JobError, JobSpec};
 use crate::query::sql::PostgresSinkOptions;
 use crate::query::{Output, postgres_declaration};
-use crate::sink::SinkError;
 use crate::sink::outbox::{Outbox, OutboxOptions};
 use crate::sink::postgres::{PostgresOptions, PostgresTable};
 use crate::sink::staging::Staging;
-
-/// Where the rows of outboxes wait, below the checkpoint, a folder for each table.
-const OUTBOX: &str = "outbox";
 
 /// Connects, and checks that the table takes the rows. One attempt.
 pub(super) fn open(
@@ -22,8 +18,8 @@ pub(super) fn open(
     output: &Output,
     options: &PostgresSinkOptions,
     checkpoint: Option<&Checkpoint>,
-) -> Result<Outbox, SinkError> {
-    let dir = staged_dir(spec, &output.table)?;
+) -> Result<Outbox, JobError> {
+    let dir = outbox_dir(spec, &output.table)?;
     let place = options.place();
     let table = PostgresOptions {
         url: options.url.clone(),
@@ -47,24 +43,9 @@ pub(super) fn open(
         staging: Staging::folder(&dir, &spec.disk)?,
         schema: Arc::clone(&output.schema),
         sort_columns: output.sort_columns.clone(),
-        // Of rows with one key the latest one stays.
-        time_first: true,
+        // Of rows with one key the latest one stays; without windows the one that was read last.
+        time_first: output.pipeline.windows().is_some(),
         file_bytes_max: None,
     };
     Ok(Outbox::new(outbox, Box::new(remote)))
-}
-
-/// Deliberately below the checkpoint: who takes it to another machine takes the rows along.
-fn staged_dir(spec: &JobSpec, table: &str) -> Result<PathBuf, SinkError> {
-    let plain = |c: char| match c {
-        c if c.is_ascii_alphanumeric() || c == '_' || c == '-' => c.to_string(),
-        c => format!("%{:X}", u32::from(c)),
-    };
-    let folder: String = table.chars().map(plain).collect();
-    let dir = spec.checkpoint_dir.as_ref().ok_or_else(|| {
-        SinkError::Options(
-            "rows are written to PostgreSQL, but the job has no checkpoint".to_owned(),
-        )
-    })?;
-    Ok(dir.join(OUTBOX).join(folder))
 }

@@ -1,5 +1,6 @@
 //! The sink of each output: opened, and what an earlier run left there finished or undone.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,9 +9,12 @@ use super::{REBUILD_DOES, checkpoint_dir, postgres};
 use crate::checkpoint::Checkpoint;
 use crate::job::{JobError, JobSpec};
 use crate::query::sql::{
-    DecimalEncoding, FilesystemSinkOptions, ParquetCompression, TimestampFormat,
+    CommitMode, DecimalEncoding, FilesystemSinkOptions, KafkaSinkOptions, ParquetCompression,
+    TimestampFormat,
 };
 use crate::query::{Output, SinkOptions};
+use crate::sink::kafka::{self, TopicAddress, TopicOptions};
+use crate::sink::outbox::Outbox;
 use crate::sink::{Compression, ConsoleSink, ParquetOptions, ParquetSink, PrintFormat, Sink};
 
 /// For how long a sink that is away is tried when a job starts.
@@ -54,6 +58,7 @@ fn open_sink(
         SinkOptions::Postgres(options) => {
             Sink::Outbox(Box::new(postgres::open(spec, output, options, checkpoint)?))
         }
+        SinkOptions::Kafka(options) => Sink::Outbox(Box::new(open_topic(spec, output, options)?)),
         SinkOptions::Stdout(options) => Sink::Console(print(PrintFormat::Json {
             unix_millis: options.timestamps == TimestampFormat::UnixMillis,
             decimals_as_text: options.decimals == DecimalEncoding::String,
@@ -128,6 +133,49 @@ fn open_files(
         )));
     }
     Ok(opened)
+}
+
+fn open_topic(
+    spec: &JobSpec,
+    output: &Output,
+    sink: &KafkaSinkOptions,
+) -> Result<Outbox, JobError> {
+    let column = |name: Option<&str>| output.schema.index_of(name?).ok();
+    let options = TopicOptions {
+        table: output.table.clone(),
+        to: TopicAddress {
+            topic: sink.topic.clone(),
+            kafka: sink.kafka.clone(),
+        },
+        job: spec.name.clone(),
+        stage: outbox_dir(spec, &output.table)?,
+        exactly_once: sink.commit_mode == CommitMode::ExactlyOnce,
+        key: column(sink.key()),
+        time: column(sink.time()),
+        unix_millis: sink.timestamps == TimestampFormat::UnixMillis,
+        decimals_as_text: sink.decimals == DecimalEncoding::String,
+        sort_columns: output.sort_columns.clone(),
+        // Without windows rows stay in the order in which they were read.
+        time_first: output.pipeline.windows().is_some(),
+        disk: spec.disk.clone(),
+    };
+    Ok(kafka::rows(&options, &output.schema)?)
+}
+
+/// Where a table's rows wait that are sent: beside the checkpoint, in a folder of the table's name, whatever
+/// characters that has.
+pub(super) fn outbox_dir(spec: &JobSpec, table: &str) -> Result<PathBuf, JobError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let folder: String = table
+        .bytes()
+        .map(|byte| match plain(byte) {
+            true => char::from(byte).to_string(),
+            false => format!("%{byte:02X}"),
+        })
+        .collect();
+    let dir = spec.checkpoint_dir.as_ref();
+    let dir = dir.map(|dir| dir.join("outbox").join(folder));
+    dir.ok_or_else(|| JobError::Usage(format!("table {table}: the job has no checkpoint")))
 }
 
 fn compression(named: ParquetCompression) -> Compression {

@@ -4,16 +4,17 @@ use datafusion::logical_expr::Expr;
 
 use super::super::lowering::column_name;
 use super::super::plan::{JobPlan, Output};
-use super::super::postgres_table::{doubtful_key, postgres_declaration};
 use super::super::sinks::SinkOptions;
-use super::super::sql::{FilesystemSinkOptions, ParquetCompression, PostgresSinkOptions, SqlFile};
+use super::super::sql::{
+    CommitMode, FilesystemSinkOptions, KafkaSinkOptions, ParquetCompression, SqlFile,
+};
 use super::Section;
 use super::expression::sql;
 use super::held::Held;
 use super::plans::AbovePlan;
+use super::postgres::postgres;
 use super::steps::{Names, Steps};
 use super::words::{counted, duration_words, nanos_words, size_words};
-use crate::config::postgres::SslMode;
 use crate::window::Windows;
 
 /// How an aggregate is held stands beside it, or below one that is longer than this.
@@ -60,6 +61,12 @@ fn sink(output: &Output) -> Section {
             postgres(&mut section, output, options);
             section
         }
+        SinkOptions::Kafka(options) => {
+            let place = options.place();
+            let mut section = Section::new(format!("INSERT INTO {} → {place}", output.table));
+            messages(&mut section, output, options);
+            section
+        }
         SinkOptions::Stdout(_) => {
             let mut section = Section::new(format!("INSERT INTO {} → stdout", output.table));
             section.say("format", "a JSON object a line, on standard output");
@@ -73,52 +80,33 @@ fn sink(output: &Output) -> Section {
     }
 }
 
-/// A table of PostgreSQL; nothing of how it is logged in to but the name.
-fn postgres(section: &mut Section, output: &Output, options: &PostgresSinkOptions) {
-    let user = options.url.user.as_deref().unwrap_or_default();
-    let password = match &options.url.password {
-        Some(_) => "with a password (not shown)",
-        None => "without a password",
-    };
-    section.say("login", format!("{user}, {password}"));
-    let tls = match options.url.ssl_mode {
-        SslMode::Disable => "none (sslmode=disable)",
-        SslMode::Prefer => "if the server offers it, whoever it is (sslmode=prefer)",
-        SslMode::Require => "always, whoever the server is (sslmode=require)",
-        SslMode::VerifyCa => {
-            "always; the certificate is looked at, not the name (sslmode=verify-ca)"
+fn messages(section: &mut Section, output: &Output, options: &KafkaSinkOptions) {
+    section.say("brokers", options.kafka.brokers.clone());
+    section.say("format", "a JSON object a message");
+    let mode = match options.commit_mode {
+        CommitMode::ExactlyOnce => {
+            "who reads committed messages sees each row once, also across crashes"
         }
-        SslMode::VerifyFull => "always; certificate and name are looked at (sslmode=verify-full)",
+        CommitMode::AtLeastOnce => {
+            "a crash may repeat the rows of one commit; 'sink.commit_mode' = 'exactly_once' sends each once"
+        }
     };
-    section.say("TLS", tls);
-    let key: Vec<&str> = (output.primary_key.iter())
-        .map(|&at| output.schema.field(at).name().as_str())
-        .collect();
+    section.say("mode", format!("{}: {mode}", options.commit_mode.as_str()));
     section.say(
         "key",
-        match key.is_empty() {
-            true => "none: rows are appended, each once".to_owned(),
-            false => format!(
-                "{}: a row takes the place of the one with its key",
-                key.join(", ")
-            ),
+        match options.key() {
+            Some(column) => format!("{column}, as text: its rows are in one partition, in order"),
+            None => "none: rows are spread over the partitions".to_owned(),
         },
     );
-    if let Some(why) = doubtful_key(output) {
-        section.say("WARNING", why);
-    }
     section.say(
-        "exactly once",
-        "an epoch's rows and its number in stockpulse_epochs are one transaction, after the commit of the checkpoint",
+        "timestamp",
+        match (options.time(), output.pipeline.windows()) {
+            (Some(column), _) => column.to_owned(),
+            (None, Some(_)) => "the window's last millisecond".to_owned(),
+            (None, None) => "the row's event time".to_owned(),
+        },
     );
-    let created = match options.create_table {
-        true => "made like this if it is not there:",
-        false => "must be there (or --create-tables), as this would make it:",
-    };
-    let declaration = postgres_declaration(output, options);
-    let lines = declaration.lines().map(str::to_owned);
-    let lines = std::iter::once(created.to_owned()).chain(lines);
-    section.list("table", lines.collect(), "nothing");
 }
 
 fn files(section: &mut Section, output: &Output, options: &FilesystemSinkOptions) {

@@ -22,6 +22,7 @@ use crate::query::sql::{
 use crate::query::static_table::StaticTable;
 use crate::query::steps::Tally;
 use crate::query::stream::FrameColumn;
+use crate::query::topics::check_topics;
 use crate::query::watermark::{WatermarkPlan, watermark};
 use crate::query::{determinism, meaning, recover};
 
@@ -205,6 +206,9 @@ impl<'a> Planner<'a> {
             self.faults.push(fault);
         }
         sinks::check_apart(self.file, &outputs, &mut self.faults);
+        if let Some(stream) = self.streams.values().next() {
+            check_topics(self.file, stream.options, &outputs, &mut self.faults);
+        }
         if self.streams.len() > 1 {
             let tables = self.streams.keys().cloned().collect::<Vec<_>>().join(", ");
             let message =

@@ -24,9 +24,10 @@ use datafusion::sql::sqlparser::ast::{Ident, Query};
 use crate::config::secret::Secret;
 
 pub use connector::{
-    BadData, Connector, DecimalEncoding, FilesystemSinkOptions, FrameFormat, KafkaSourceOptions,
-    ParquetCompression, PostgresSinkOptions, ReadMode, SaslOptions, SourceOffset, StaticFormat,
-    StaticTableOptions, StdoutSinkOptions, TimestampFormat, postgres_type,
+    BadData, CommitMode, Connector, DecimalEncoding, FilesystemSinkOptions, FrameFormat,
+    KafkaSinkOptions, KafkaSourceOptions, ParquetCompression, PostgresSinkOptions, ReadMode,
+    SaslOptions, SourceOffset, StaticFormat, StaticTableOptions, StdoutSinkOptions,
+    TimestampFormat, postgres_type,
 };
 pub use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, SourceText};

@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::connector::{Connector, FrameFormat, check_columns, check_types};
+use super::connector::{Connector, FrameFormat, check_columns, check_kafka_columns, check_types};
 use super::create_table::Body;
 use super::diagnostic::Diagnostic;
 use super::parser::Reader;
@@ -128,7 +128,10 @@ pub(super) fn check(reader: &mut Reader, name: &Ident, body: &Body, connector: O
             }
         }
         Some(
-            Connector::FilesystemSink(_) | Connector::PostgresSink(_) | Connector::StdoutSink(_),
+            Connector::FilesystemSink(_)
+            | Connector::KafkaSink(_)
+            | Connector::PostgresSink(_)
+            | Connector::StdoutSink(_),
         ) => {
             plain_columns(reader, body, "a sink", &mut faults);
         }
@@ -144,6 +147,11 @@ pub(super) fn check(reader: &mut Reader, name: &Ident, body: &Body, connector: O
     }
     if let Some(Connector::PostgresSink(_)) = connector {
         check_types(reader.source, &body.columns, &mut faults);
+    }
+    if let Some(Connector::KafkaSink(options)) = connector
+        && !body.is_partial
+    {
+        check_kafka_columns(reader.source, options, &body.columns, &mut faults);
     }
     if let Some(connector) = connector
         && !body.is_partial

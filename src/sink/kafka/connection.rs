@@ -188,8 +188,16 @@ impl Connection {
 
     fn refused(&self, code: Code) -> SinkError {
         let topic = &self.topic;
+        let way_out = match code {
+            Code::InvalidTimestamp => {
+                "its timestamp is further from now than the topic's message.timestamp.before.max.ms and message.timestamp.after.max.ms allow; raise them"
+            }
+            _ => {
+                "raise the topic's max.message.bytes; for dead letters, to about three times that of the topic that is read"
+            }
+        };
         SinkError::NotWritable(format!(
-            "topic {topic} does not take a message: {code}; raise the topic's max.message.bytes, to about three times that of the topic that is read. The message is kept beside the checkpoint, and the next start sends it"
+            "topic {topic} does not take a message: {code}; {way_out}. The message is kept beside the checkpoint, and the next start sends it"
         ))
     }
 }

@@ -10,10 +10,10 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 
 /// What librdkafka tells us; clones share it.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Reports(Arc<Mutex<Told>>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Told {
     /// librdkafka's words for the newest error of a connection.
     reason: Option<String>,
@@ -91,7 +91,10 @@ pub(super) fn is_retriable(error: &KafkaError) -> bool {
 pub(super) fn is_refusal(code: Code) -> bool {
     matches!(
         code,
-        Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::InvalidRecord
+        Code::MessageSizeTooLarge
+            | Code::InvalidMessageSize
+            | Code::InvalidRecord
+            | Code::InvalidTimestamp
     )
 }
 

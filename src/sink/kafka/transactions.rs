@@ -158,9 +158,10 @@ impl Transactions {
         filled?;
         let mut offsets = TopicPartitionList::new();
         let mut place = offsets.add_partition(self.connection.topic(), 0);
-        let marked = place.set_offset(Offset::Offset(marker.epoch.0.cast_signed()));
+        place
+            .set_offset(Offset::Offset(marker.epoch.0.cast_signed()))
+            .map_err(|error| self.connection.failed("write", &error))?;
         place.set_metadata(marker.file.as_str());
-        marked.map_err(|error| self.connection.failed("write", &error))?;
         self.seen.push(Some(marker.clone()));
         self.step = Step::Mark(offsets);
         let until = Instant::now() + ATTEMPT;

@@ -114,6 +114,14 @@ pub(super) fn say(options: &IngestOptions, cluster: &Cluster, sql: Option<&SqlFi
                     warn!("{place} is a folder of the cluster's machines, not of this one");
                 }
             }
+            Connector::KafkaSink(sink) => {
+                if !is_here(host) && is_here(&sink.kafka.brokers) {
+                    warn!(
+                        "{place} writes to {}, which for the cluster is its own machine",
+                        sink.kafka.brokers
+                    );
+                }
+            }
             Connector::StaticTable(_) => {}
             Connector::PostgresSink(_) => {
                 warn!(

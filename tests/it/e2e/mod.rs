@@ -6,6 +6,7 @@ mod dead_letters;
 mod demo;
 mod faults;
 mod full_disk;
+pub mod kafka_sink;
 mod outage;
 mod signals;
 mod young;

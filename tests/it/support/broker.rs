@@ -40,6 +40,8 @@ pub struct Stored {
     pub offset: i64,
     pub key: Option<String>,
     pub payload: Vec<u8>,
+    /// Its timestamp, milliseconds since 1970.
+    pub time_ms: Option<i64>,
 }
 
 impl TestBroker {
@@ -302,6 +304,7 @@ fn stored_of(message: &impl Message) -> Stored {
         offset: message.offset(),
         key: key.map(|key| String::from_utf8(key.to_vec()).unwrap()),
         payload: message.payload().unwrap_or_default().to_vec(),
+        time_ms: message.timestamp().to_millis(),
     }
 }
 

@@ -38,9 +38,14 @@ impl CutBroker {
     /// The job of the folder, which is cut off with the rest of what goes this way.
     pub fn ingest(&self, folder: &Folder, arguments: &[&str]) -> Run {
         let run = folder.ingest(&self.broker, arguments);
+        run.env("KAFKA_BROKER", self.address())
+    }
+
+    /// Where clients that are cut off with it find it.
+    pub fn address(&self) -> &str {
         match &self.port {
-            Some((port, _)) => run.env("KAFKA_BROKER", &port.address),
-            None => run,
+            Some((port, _)) => &port.address,
+            None => &self.broker.bootstrap,
         }
     }
 

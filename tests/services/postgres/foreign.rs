@@ -22,7 +22,8 @@ fn a_job_without_the_checkpoint_it_had_is_refused_and_told_the_ways_on() {
     std::fs::remove_dir_all(folder.path().join("checkpoint")).unwrap();
     let ended = job(&folder, &broker, &database, &["--available-now"]).end();
     assert_eq!(ended.code, Some(5), "{}", ended.said);
-    let forget = "DELETE FROM \"public\".\"stockpulse_epochs\" WHERE job = 'ohlc' AND sink = 'ohlc_candles'";
+    let forget =
+        "DELETE FROM \"public\".\"stockpulse_epochs\" WHERE job = 'ohlc' AND sink = 'ohlc_candles'";
     for part in [
         "holds no checkpoint that knows of it",
         "another --name",

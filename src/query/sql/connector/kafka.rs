@@ -107,18 +107,9 @@ impl KafkaSourceOptions {
     /// What the options say in librdkafka's properties, without `bootstrap.servers` and `group.id`:
     /// `client_configs`, authentication, the read mode. Later ones win over earlier ones.
     pub fn kafka_properties(&self) -> Vec<(String, Secret)> {
-        let mut properties = self.client_configs.clone();
-        let mut set = |name: &str, value: Secret| properties.push((name.to_owned(), value));
-        if let Some(sasl) = &self.sasl {
-            set("security.protocol", Secret::new(sasl.protocol.as_str()));
-            set("sasl.mechanism", Secret::new(sasl.mechanism.as_str()));
-            set("sasl.username", sasl.username.clone());
-            set("sasl.password", sasl.password.clone());
-        }
-        set(
-            "isolation.level",
-            Secret::new(self.read_mode.isolation_level()),
-        );
+        let mut properties = properties(&self.client_configs, self.sasl.as_ref());
+        let isolation = Secret::new(self.read_mode.isolation_level());
+        properties.push(("isolation.level".to_owned(), isolation));
         properties
     }
 
@@ -140,6 +131,22 @@ impl ReadMode {
             ReadMode::Committed => "read_committed",
         }
     }
+}
+
+/// `client_configs` and authentication in librdkafka's properties.
+pub(super) fn properties(
+    client_configs: &[(String, Secret)],
+    sasl: Option<&SaslOptions>,
+) -> Vec<(String, Secret)> {
+    let mut properties = client_configs.to_vec();
+    let mut set = |name: &str, value: Secret| properties.push((name.to_owned(), value));
+    if let Some(sasl) = sasl {
+        set("security.protocol", Secret::new(sasl.protocol.as_str()));
+        set("sasl.mechanism", Secret::new(sasl.mechanism.as_str()));
+        set("sasl.username", sasl.username.clone());
+        set("sasl.password", sasl.password.clone());
+    }
+    properties
 }
 
 /// Takes a Kafka source's options. `None`: there were faults, and the reader has them.
@@ -218,7 +225,7 @@ fn format(reader: &mut Reader, options: &mut Options) -> Option<FrameFormat> {
 }
 
 /// `name=value,name=value`. Deliberately: a fault does not repeat the text, it may hold a password.
-fn client_configs(reader: &mut Reader, taken: &Taken<String>) -> Vec<(String, Secret)> {
+pub(super) fn client_configs(reader: &mut Reader, taken: &Taken<String>) -> Vec<(String, Secret)> {
     let pairs: Option<Vec<_>> = taken
         .value
         .split(',')
@@ -239,7 +246,7 @@ fn client_configs(reader: &mut Reader, taken: &Taken<String>) -> Vec<(String, Se
     })
 }
 
-fn sasl(reader: &mut Reader, options: &mut Options) -> Option<SaslOptions> {
+pub(super) fn sasl(reader: &mut Reader, options: &mut Options) -> Option<SaslOptions> {
     #[derive(Clone, Copy, PartialEq)]
     enum Kind {
         None,

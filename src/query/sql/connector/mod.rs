@@ -2,6 +2,7 @@
 
 mod filesystem;
 mod kafka;
+mod kafka_sink;
 mod postgres;
 mod static_table;
 mod stdout;
@@ -9,6 +10,8 @@ mod stdout;
 pub(super) use filesystem::check_columns;
 pub use filesystem::{FilesystemSinkOptions, ParquetCompression};
 pub use kafka::{BadData, FrameFormat, KafkaSourceOptions, ReadMode, SaslOptions, SourceOffset};
+pub(super) use kafka_sink::check_columns as check_kafka_columns;
+pub use kafka_sink::{CommitMode, KafkaSinkOptions};
 pub(super) use postgres::check_types;
 pub use postgres::{PostgresSinkOptions, type_name as postgres_type};
 pub use static_table::{StaticFormat, StaticTableOptions};
@@ -51,6 +54,8 @@ pub enum Connector {
     StaticTable(StaticTableOptions),
     /// A folder of Parquet files to write.
     FilesystemSink(FilesystemSinkOptions),
+    /// A topic to write.
+    KafkaSink(KafkaSinkOptions),
     /// A table of PostgreSQL to write.
     PostgresSink(PostgresSinkOptions),
     /// Standard output.
@@ -73,6 +78,9 @@ impl Connector {
             Connector::FilesystemSink(_) => {
                 "a folder has no keys: each row is written once, and none is replaced"
             }
+            Connector::KafkaSink(_) => {
+                "a topic keeps every message; 'sink.key_field' is the column that messages are keyed by"
+            }
             Connector::StdoutSink(_) => "what is printed has no keys",
             Connector::PostgresSink(_) => return None,
         })
@@ -85,6 +93,7 @@ impl Connector {
             Connector::KafkaSource(options) => options.canonical(),
             Connector::StaticTable(options) => options.canonical(),
             Connector::FilesystemSink(options) => options.canonical(),
+            Connector::KafkaSink(options) => options.canonical(),
             Connector::StdoutSink(options) => options.canonical(),
             Connector::PostgresSink(options) => options.canonical(),
         }
@@ -110,8 +119,7 @@ pub(super) fn connector(
         "kafka" => {
             let direction = direction(reader, &mut options, &directions)?;
             if direction == Direction::Sink {
-                not_run(reader, name.span, "Kafka sinks");
-                return None;
+                return kafka_sink::sink(reader, options).map(Connector::KafkaSink);
             }
             kafka::source(reader, options).map(Connector::KafkaSource)
         }
@@ -140,7 +148,7 @@ pub(super) fn connector(
                     unknown,
                     known,
                     Some(
-                        "the local engine runs 'kafka' (source), 'filesystem' (source and sink), 'postgres' and 'stdout' (sinks)"
+                        "the local engine runs 'kafka' and 'filesystem' (source and sink), 'postgres' and 'stdout' (sink)"
                             .to_owned(),
                     ),
                 );
@@ -166,7 +174,7 @@ fn not_run(reader: &mut Reader, at: datafusion::sql::sqlparser::tokenizer::Span,
         .source
         .diagnostic(at, format!("the local engine does not run {what}"))
         .with_help(
-            "it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem', 'postgres' and 'stdout' sinks",
+            "it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem', 'kafka', 'postgres' and 'stdout' sinks",
         );
     reader.faults.push(fault);
 }

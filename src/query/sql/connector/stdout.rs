@@ -61,6 +61,20 @@ pub(super) fn sink(reader: &mut Reader, mut options: Options) -> Option<StdoutSi
             .diagnostic(format.span, "the local engine prints JSON only");
         reader.faults.push(fault.with_help("it is 'json'"));
     }
+    let (timestamps, decimals) = json_values(reader, &mut options);
+    options.not_run(reader, &NOT_RUN);
+    options.finish(reader, "a stdout sink");
+    (reader.faults.len() == faults_before).then(|| StdoutSinkOptions {
+        timestamps,
+        decimals,
+    })
+}
+
+/// Takes how values are written in JSON.
+pub(super) fn json_values(
+    reader: &mut Reader,
+    options: &mut Options,
+) -> (TimestampFormat, DecimalEncoding) {
     let timestamps = options.choice(
         reader,
         "json.timestamp_format",
@@ -78,10 +92,8 @@ pub(super) fn sink(reader: &mut Reader, mut options: Options) -> Option<StdoutSi
             ("string", DecimalEncoding::String),
         ],
     );
-    options.not_run(reader, &NOT_RUN);
-    options.finish(reader, "a stdout sink");
-    (reader.faults.len() == faults_before).then(|| StdoutSinkOptions {
-        timestamps: timestamps.map_or_else(TimestampFormat::default, |taken| taken.value),
-        decimals: decimals.map_or_else(DecimalEncoding::default, |taken| taken.value),
-    })
+    (
+        timestamps.map_or_else(TimestampFormat::default, |taken| taken.value),
+        decimals.map_or_else(DecimalEncoding::default, |taken| taken.value),
+    )
 }

@@ -218,14 +218,11 @@ fn faults_of_types_and_columns() {
             job.sql:1:23: expected , or ) after a column, found DEFAULT
               1 | CREATE TABLE s (a INT DEFAULT 1, watermark TEXT, PRIMARY KEY (a)) WITH (connector = 'kafka', type = 'source', bootstrap_servers = 'b:1', topic = 't', format = 'json')
                 |                       ^^^^^^^
-              help: a type may be followed by NOT NULL, GENERATED ALWAYS AS (…) or METADATA FROM '…'
+              help: a type may be followed by NOT NULL, PRIMARY KEY, GENERATED ALWAYS AS (…) or METADATA FROM '…'
             job.sql:1:44: expected FOR, found TEXT
               1 | CREATE TABLE s (a INT DEFAULT 1, watermark TEXT, PRIMARY KEY (a)) WITH (connector = 'kafka', type = 'source', bootstrap_servers = 'b:1', topic = 't', format = 'json')
                 |                                            ^^^^
-              help: a column of that name needs "quotes"; the clause is WATERMARK FOR column [AS expression]
-            job.sql:1:50: the local engine does not run PRIMARY constraints
-              1 | CREATE TABLE s (a INT DEFAULT 1, watermark TEXT, PRIMARY KEY (a)) WITH (connector = 'kafka', type = 'source', bootstrap_servers = 'b:1', topic = 't', format = 'json')
-                |                                                  ^^^^^^^"#]],
+              help: a column of that name needs "quotes"; the clause is WATERMARK FOR column [AS expression]"#]],
     );
     check_faults(
         &source("a TIMESTAMP WITH TIME ZONE, b STRUCT<x INT, x INT>"),
@@ -291,10 +288,15 @@ fn connectors_that_are_not_run_say_so() {
     check_faults(
         &with("connector = 'kafka', type = 'sink'"),
         expect![[r#"
-            job.sql:2:19: the local engine does not run Kafka sinks
+            job.sql:2:1: option 'bootstrap_servers' is missing
               2 | WITH (connector = 'kafka', type = 'sink')
-                |                   ^^^^^^^
-              help: it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem' and 'stdout' sinks"#]],
+                | ^^^^
+            job.sql:2:1: option 'topic' is missing
+              2 | WITH (connector = 'kafka', type = 'sink')
+                | ^^^^
+            job.sql:2:1: option 'format' is missing
+              2 | WITH (connector = 'kafka', type = 'sink')
+                | ^^^^"#]],
     );
 }
 

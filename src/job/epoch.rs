@@ -1,6 +1,7 @@
 //! An epoch, in order: look, decide what is closed, take it out, compute its rows, stage, commit,
 //! publish. The workers read on while rows are computed and written.
 
+mod close;
 mod commit;
 mod open;
 mod publish;
@@ -24,8 +25,8 @@ use super::worker::ClosedTables;
 use super::{Clock, JobError, JobSpec, ProgressReport, Summary};
 use crate::checkpoint::{Checkpoint, CheckpointStore, PartitionState};
 use crate::model::{Counts, Partition, Watermark, Window};
-use crate::query::{Table, Tasks};
-use crate::sink::{RowTimes, Sink, SinkRows};
+use crate::query::Tasks;
+use crate::sink::{Sink, SinkRows};
 use crate::source::{Bounds, Topic};
 use crate::window::closing_watermark;
 
@@ -392,74 +393,5 @@ impl<'a> Coordinator<'a> {
                 )
             }
         }
-    }
-
-    /// Computes the rows of the closed windows, which wait for the next commit.
-    fn close(&mut self, taken: Taken) -> Result<(Watermark, usize), JobError> {
-        self.partitions = taken.closed.partitions;
-        self.counts.add(&taken.closed.counts);
-        self.metrics.ticks(&taken.closed.counts);
-        let windows: usize = taken.open.iter().map(Vec::len).sum();
-        self.open_groups = taken.closed.open_groups;
-        self.metrics
-            .open(windows, taken.closed.open_groups, taken.watermark);
-        self.summary.open_windows = windows;
-        self.check_memory(taken.closed.open_bytes, windows)?;
-        let open = taken.open.iter().flatten();
-        self.summary.open_since = open.map(|window| window.start).min();
-        let rows = self.rows(taken.closed.tables)?;
-        let copies = taken.is_copied.then_some(taken.closed.copies);
-        self.show_open(copies, taken.watermark);
-        if rows.iter().any(|rows| !rows.is_empty()) {
-            self.pending_since = self.clock.steady();
-        }
-        for (pending, rows) in self.pending.iter_mut().zip(rows) {
-            pending.extend(rows);
-        }
-        let mut passed = taken.closed.passed;
-        // In partition order; a partition's own rows are in the order of the topic.
-        passed.sort_by_key(|&(at, partition, _)| (at, partition));
-        for (at, _, rows) in passed {
-            self.pending_bytes += commit::waiting_bytes(&rows);
-            self.pending_since = self.clock.steady();
-            self.pending[at].push(rows);
-        }
-        let mut letters = taken.closed.letters;
-        letters.sort_by_key(|&(partition, _)| partition);
-        for (_, rows) in letters {
-            self.pending_bytes += commit::waiting_bytes(&rows);
-            if let Some(outlet) = &mut self.letters {
-                outlet.push(rows);
-            }
-        }
-        Ok((taken.watermark, windows))
-    }
-
-    /// The sinks' rows of the closed windows, per output in the order of the windows.
-    fn rows(
-        &self,
-        tables: Vec<(usize, Window, Partition, Table)>,
-    ) -> Result<Vec<Vec<SinkRows>>, JobError> {
-        let mut by_window: BTreeMap<(usize, Window), BTreeMap<Partition, Table>> = BTreeMap::new();
-        for (at, window, partition, table) in tables {
-            by_window
-                .entry((at, window))
-                .or_default()
-                .insert(partition, table);
-        }
-        let mut rows: Vec<Vec<SinkRows>> = self.sinks.iter().map(|_| Vec::new()).collect();
-        for ((at, window), tables) in by_window {
-            // In partition order, so that a float sum is the same on every run.
-            let tables = tables.into_values().collect();
-            let batch =
-                self.shared.plan.outputs[at]
-                    .pipeline
-                    .finish(window, tables, &self.tasks)?;
-            rows[at].push(SinkRows {
-                times: RowTimes::One(window.row_time()),
-                rows: batch,
-            });
-        }
-        Ok(rows)
     }
 }

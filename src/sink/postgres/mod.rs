@@ -335,6 +335,7 @@ fn copy(
     let mut kept = Vec::new();
     let mut rows: u64 = 0;
     let mut is_read = false;
+    let mut failed = None;
     while !is_read {
         let mut piece = Vec::with_capacity(PIECE_BYTES + 1024);
         while piece.len() < PIECE_BYTES {
@@ -363,20 +364,22 @@ fn copy(
         }
         // Where the server has already refused, `finish` below says why.
         if let Err(failure) = talk.wait(sink.send(Bytes::from(piece))) {
-            match failure {
-                Failure::Postgres(_) => break,
-                failure => return Err(failure),
-            }
+            let Failure::Postgres(error) = failure else {
+                return Err(failure);
+            };
+            failed = Some(error);
+            break;
         }
     }
     let copied = talk.wait(sink.as_mut().finish());
-    match copied {
-        Ok(_) => Ok(rows),
-        Err(Failure::Postgres(error)) => Err(match copied_line(&error) {
+    match (copied, failed) {
+        (Ok(_), None) => Ok(rows),
+        (Ok(_), Some(error)) => Err(Failure::Postgres(error)),
+        (Err(Failure::Postgres(error)), _) => Err(match copied_line(&error) {
             Some(line) => refused(error, line, &kept, lines, place),
             None => Failure::Postgres(error),
         }),
-        Err(failure) => Err(failure),
+        (Err(failure), _) => Err(failure),
     }
 }
 

@@ -12,6 +12,8 @@ use arrow::datatypes::{
 };
 use chrono::{DateTime, Datelike, NaiveDate, Timelike};
 
+use super::errors::shown_value;
+
 /// Days from the first year of our era to 1970.
 const DAYS_TO_1970: i32 = 719_163;
 /// The server's first day, 4714-11-24 BC: -4713 where there is a year 0.
@@ -75,15 +77,8 @@ pub(super) fn write(
         DataType::UInt16 => whole(array.as_primitive::<UInt16Type>().value(row), takes, text),
         DataType::UInt32 => whole(array.as_primitive::<UInt32Type>().value(row), takes, text),
         DataType::UInt64 => whole(array.as_primitive::<UInt64Type>().value(row), takes, text),
-        DataType::Float64 => {
-            let value = array.as_primitive::<Float64Type>().value(row);
-            // Shortest digits that are read as the same number, as of the one below.
-            float(value, &format!("{value:?}"), takes, text)
-        }
-        DataType::Float32 => {
-            let value = array.as_primitive::<Float32Type>().value(row);
-            float(f64::from(value), &format!("{value:?}"), takes, text)
-        }
+        DataType::Float64 => float(array.as_primitive::<Float64Type>().value(row), takes, text),
+        DataType::Float32 => float(array.as_primitive::<Float32Type>().value(row), takes, text),
         DataType::Boolean => {
             text.push(if array.as_boolean().value(row) {
                 't'
@@ -219,27 +214,33 @@ fn whole(value: impl std::fmt::Display, takes: &Takes, text: &mut String) -> Res
     Ok(())
 }
 
-fn float(value: f64, digits: &str, takes: &Takes, text: &mut String) -> Result<(), String> {
-    if value.is_infinite() {
+/// The shortest digits that are read as the same number.
+fn float<F>(value: F, takes: &Takes, text: &mut String) -> Result<(), String>
+where
+    F: Into<f64> + std::fmt::Debug + std::fmt::Display + Copy,
+{
+    let number: f64 = value.into();
+    if number.is_infinite() {
         if let Takes::Numeric { digits, infinite } = takes
             && (digits.is_some() || !infinite)
         {
             return Err("is infinite, which the column cannot hold".to_owned());
         }
-        text.push_str(if value > 0.0 { "Infinity" } else { "-Infinity" });
+        text.push_str(if number > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        });
         return Ok(());
     }
-    if let Takes::Numeric {
-        digits: Some((_, scale)),
-        ..
-    } = takes
-        && value.is_finite()
+    if let Takes::Numeric { .. } = takes
+        && number.is_finite()
     {
-        // As the server rounds it: from the shortest digits, so a little more than its limit is its limit.
-        let places = usize::try_from(*scale).unwrap_or(0) + 1;
-        check_digits(&format!("{value:.places$}"), takes)?;
+        // The same digits, without an exponent.
+        check_digits(&value.to_string(), takes)?;
     }
-    text.push_str(digits.strip_suffix(".0").unwrap_or(digits));
+    let digits = format!("{value:?}");
+    text.push_str(digits.strip_suffix(".0").unwrap_or(&digits));
     Ok(())
 }
 
@@ -282,7 +283,8 @@ fn check_digits(number: &str, takes: &Takes) -> Result<(), String> {
     };
     match length as i64 > i64::from(*precision) {
         true => Err(format!(
-            "is {number}, which numeric({precision},{scale}) cannot hold"
+            "is {}, which numeric({precision},{scale}) cannot hold",
+            shown_value(number)
         )),
         false => Ok(()),
     }
@@ -478,12 +480,19 @@ mod tests {
             "#]],
         );
         check(
-            Float64Array::from(vec![9.94, 9.96, 1e300, f64::NAN, f64::INFINITY, 1e-300]),
+            Float64Array::from(vec![
+                9.949_999,
+                9.96,
+                1e300,
+                f64::NAN,
+                f64::INFINITY,
+                1e-300,
+            ]),
             numeric(2, 1),
             expect![[r#"
-                9.94
+                9.949999
                 ! is 9.96, which numeric(2,1) cannot hold
-                ! is 1000000000000000052504760255204420248704468581108159154915854115111802457988908195786371375080447854045104.00, which numeric(2,1) cannot hold
+                ! is 10000000000000000000000000000000000000000000000000000000000000000000000000000000…, which numeric(2,1) cannot hold
                 NaN
                 ! is infinite, which the column cannot hold
                 1e-300

@@ -58,6 +58,7 @@ pub(super) fn say(options: &IngestOptions, cluster: &Cluster, sql: Option<&SqlFi
         ),
         ("--files", !options.files.is_empty()),
         ("--supervise", options.supervise),
+        ("--create-tables", options.create_tables),
     ];
     for (name, _) in ineffective.iter().filter(|(_, is_given)| *is_given) {
         warn!("{name} has no effect on an Arroyo cluster");

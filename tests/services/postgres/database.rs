@@ -117,7 +117,9 @@ impl Drop for Database {
     fn drop(&mut self) {
         let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
         // Best effort: a server of the test's own may be gone.
-        let _ = query(&self.address, "postgres", ADMIN_PASSWORD, "postgres", &sql);
+        if !std::thread::panicking() {
+            let _ = query(&self.address, "postgres", ADMIN_PASSWORD, "postgres", &sql);
+        }
     }
 }
 
@@ -139,7 +141,8 @@ fn query(
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async {
+    // A server that stands still must not hold a test up that has failed.
+    let asked = async {
         let (client, connection) = config.connect(NoTls).await?;
         let connection = tokio::spawn(connection);
         let messages = client.simple_query(sql).await;
@@ -153,7 +156,9 @@ fn query(
             _ => None,
         };
         Ok(messages?.into_iter().filter_map(row).collect())
-    })
+    };
+    let asked = async { tokio::time::timeout(PATIENCE, asked).await };
+    runtime.block_on(asked).expect("an answer of the server")
 }
 
 /// A server of the test's own, to be ended and started again.

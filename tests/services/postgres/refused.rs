@@ -99,9 +99,7 @@ fn what_cannot_be_written_to_is_refused_before_anything_is_read() {
             "ADD PRIMARY KEY (\"symbol\", \"window_start\")",
         ],
     );
-    database.run(&format!(
-        "DROP TABLE ohlc_candles; CREATE VIEW ohlc_candles AS SELECT 1 AS symbol"
-    ));
+    database.run("DROP TABLE ohlc_candles; CREATE VIEW ohlc_candles AS SELECT 1 AS symbol");
     refused(&broker, &url, &["public.ohlc_candles is no table"]);
 
     // Rights: on the table, and to make the table of the epochs.

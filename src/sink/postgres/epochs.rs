@@ -5,7 +5,7 @@ use tokio_postgres::error::SqlState;
 
 use super::connect::{Talk, literal};
 use super::errors::{Failure, Place};
-use super::table::first;
+use super::table::{first, make};
 use crate::config::postgres::quoted;
 use crate::model::Epoch;
 use crate::sink::SinkError;
@@ -60,20 +60,17 @@ impl Epochs {
 
     fn make(&self, talk: &Talk<'_>, place: &Place) -> Result<(), Failure> {
         let ddl = self.declaration();
-        match talk.run(&ddl) {
-            Err(Failure::Postgres(error)) => match error.code() {
-                // Another job was as quick.
-                Some(&SqlState::DUPLICATE_TABLE | &SqlState::UNIQUE_VIOLATION) => Ok(()),
-                Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-                    Err(Failure::Sink(SinkError::NotWritable(format!(
-                        "{}: a table is needed in which each commit is marked, and user {} may not make it. Its owner makes it and gives the rights:\n{ddl};\n{}",
-                        place.server(),
-                        place.user,
-                        place.grants()
-                    ))))
-                }
-                _ => Err(Failure::Postgres(error)),
-            },
+        match make(talk, &ddl) {
+            Err(Failure::Postgres(error))
+                if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) =>
+            {
+                Err(Failure::Sink(SinkError::NotWritable(format!(
+                    "{}: a table is needed in which each commit is marked, and user {} may not make it. Its owner makes it and gives the rights:\n{ddl};\n{}",
+                    place.server(),
+                    place.user,
+                    place.grants()
+                ))))
+            }
             made => made,
         }
     }

@@ -155,9 +155,13 @@ impl Place {
 
     /// What can be done about rows that are committed and that the table refuses.
     pub(super) fn way_out(&self) -> String {
+        let leave_out = match self.leave_out.as_str() {
+            "" => String::new(),
+            sql => format!(". Or leave this epoch's rows of the table out, all of them:\n  {sql};"),
+        };
         format!(
-            "The epoch is committed, its rows wait beside the checkpoint. Change the table so that it takes them (ALTER TABLE {}), then start again: they are sent first. Or leave this epoch's rows of the table out, all of them:\n  {};",
-            self.table, self.leave_out
+            "The epoch is committed, its rows wait beside the checkpoint. Change the table so that it takes them (ALTER TABLE {}), then start again: they are sent first{leave_out}",
+            self.table
         )
     }
 
@@ -189,7 +193,8 @@ fn words(answer: &DbError) -> String {
     let mut also = |what: &str, value: Option<&str>| {
         if let Some(value) = value.filter(|value| !text.contains(value)) {
             // Writing to a string cannot fail.
-            let _ = write!(text, "; {what}{}", short(value, LONGEST_WORDS_CHARS));
+            let value = short(value.trim_end_matches('.'), LONGEST_WORDS_CHARS);
+            let _ = write!(text, "; {what}{value}");
         }
     };
     also("column ", answer.column());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use tokio_postgres::SimpleQueryRow;
+use tokio_postgres::error::SqlState;
 
 use super::connect::{Talk, literal};
 use super::errors::{Failure, Place};
@@ -63,7 +64,7 @@ pub(super) fn prepare(
     let asked = format!("SELECT to_regclass({})::oid", literal(&exact));
     let mut oid = first(&talk.rows(&asked)?);
     if oid.is_none() && create {
-        talk.run(&place.ddl)?;
+        make(talk, &place.ddl)?;
         oid = first(&talk.rows(&asked)?);
         tracing::info!("table {} was made in {}", place.table, place.server());
     }
@@ -115,6 +116,22 @@ pub(super) fn prepare(
     }
     check_rights(talk, place, &oid)?;
     Ok(columns)
+}
+
+/// Makes a table. That another job has done so in the same moment is as good.
+pub(super) fn make(talk: &Talk<'_>, declaration: &str) -> Result<(), Failure> {
+    match talk.run(declaration) {
+        // `IF NOT EXISTS` looks before it waits for who is making it.
+        Err(Failure::Postgres(error))
+            if matches!(
+                error.code(),
+                Some(&SqlState::DUPLICATE_TABLE | &SqlState::UNIQUE_VIOLATION)
+            ) =>
+        {
+            Ok(())
+        }
+        made => made,
+    }
 }
 
 fn refused(place: &Place, why: String) -> Failure {

@@ -90,7 +90,7 @@ impl Database {
         }
     }
 
-    /// What is in the table of the example.
+    /// What is in the table of the example, but for what only closes the windows before.
     pub fn candles(&self) -> Candles {
         self.try_candles().unwrap()
     }
@@ -99,7 +99,7 @@ impl Database {
         let rows = self.try_run(
             "SELECT symbol, (extract(epoch FROM window_start) * 1000)::bigint, \
              open_price, high_price, low_price, close_price FROM ohlc_candles \
-             WHERE window_end = window_start + interval '1 minute'",
+             WHERE window_end = window_start + interval '1 minute' AND symbol <> 'last'",
         )?;
         let candle = |row: &String| {
             let values: Vec<&str> = row.split('|').collect();

@@ -16,7 +16,7 @@ use crate::query::sql::SqlFile;
 use crate::query::{
     Explained, Line, Output, Section, SinkOptions, duration_words, explain, size_words,
 };
-use crate::sink::check_time_pattern;
+use crate::sink::{check_time_pattern, kafka as kafka_sink};
 use crate::source::kafka::KafkaTopic;
 
 /// Letters of a line at the most, but for words that are longer.
@@ -76,6 +76,9 @@ pub fn look(look: Look, options: &IngestOptions, sql: &SqlFile) -> ExitCode {
 fn checked(prepared: Prepared) -> Result<Prepared, LaunchError> {
     KafkaTopic::check(&prepared.kafka, &prepared.group).map_err(JobError::from)?;
     for output in &prepared.plan.outputs {
+        if let SinkOptions::Kafka(sink) = &output.sink {
+            kafka_sink::check(&sink.kafka).map_err(JobError::from)?;
+        }
         let pattern = (output.sink.files()).and_then(|files| files.time_pattern.as_deref());
         if let Some(Err(error)) = pattern.map(check_time_pattern) {
             return Err(LaunchError::Usage(error));

@@ -41,7 +41,8 @@ fn blocks(page: &str) -> Vec<Block> {
 
 /// The block with what it stands on: a file of its own where it declares a topic.
 fn whole(base: &str, block: &Block) -> String {
-    match block.text.contains("connector = 'kafka'") {
+    let declares_topic = block.text.contains("connector = 'kafka'");
+    match declares_topic && !block.text.contains("type = 'sink'") {
         true => block.text.clone(),
         false => format!("{base}\n{}", block.text),
     }

@@ -254,16 +254,22 @@ pub(super) fn create<C>(config: &ClientConfig, reports: &Reports) -> Result<C, S
 where
     C: FromClientConfigAndContext<Reports>,
 {
-    config
-        .create_with_context(reports.clone())
-        .map_err(|error| {
-            let why = match error {
-                KafkaError::ClientConfig(_, _, key, _) if KafkaProperties::is_secret(&key) => {
-                    format!("Kafka property {key}: librdkafka does not take its value")
-                }
-                KafkaError::ClientConfig(_, why, key, _) => format!("Kafka property {key}: {why}"),
-                error => format!("the Kafka properties do not go together: {error}"),
-            };
-            SinkError::Options(why)
-        })
+    let client = config.create_with_context(reports.clone());
+    client.map_err(|error| unfit(&error))
+}
+
+/// Whether librdkafka takes the user's properties; nobody is asked.
+pub(super) fn check(kafka: &KafkaProperties) -> Result<(), SinkError> {
+    let checked = base_config(kafka).create_native_config();
+    checked.map(drop).map_err(|error| unfit(&error))
+}
+
+fn unfit(error: &KafkaError) -> SinkError {
+    SinkError::Options(match error {
+        KafkaError::ClientConfig(_, _, key, _) if KafkaProperties::is_secret(key) => {
+            format!("Kafka property {key}: librdkafka does not take its value")
+        }
+        KafkaError::ClientConfig(_, why, key, _) => format!("Kafka property {key}: {why}"),
+        error => format!("the Kafka properties do not go together: {error}"),
+    })
 }

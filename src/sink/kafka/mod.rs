@@ -48,6 +48,14 @@ impl TopicAddress {
     }
 }
 
+/// Whether properties are ones that a sink can have. Nobody is asked.
+///
+/// # Errors
+/// [`SinkError::Options`].
+pub fn check(kafka: &KafkaProperties) -> Result<(), SinkError> {
+    connection::check(kafka)
+}
+
 /// Where and how dead letters are sent.
 #[derive(Debug)]
 pub struct LetterOptions {

@@ -7,6 +7,7 @@
 mod archive;
 mod compaction;
 mod dead_letters;
+mod kafka_sink;
 mod market;
 mod readers;
 mod rebuild;

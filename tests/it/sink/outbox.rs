@@ -206,7 +206,7 @@ impl Scene {
             schema: rows(1)[0].rows.schema(),
             sort_columns: vec![0],
             time_first: true,
-            file_bytes_max: self.split.then_some(100),
+            file_bytes_max: self.split.then_some(1400),
         };
         let remote = Fake {
             world: Arc::clone(&self.world),

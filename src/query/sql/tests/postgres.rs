@@ -1,7 +1,5 @@
 //! `connector = 'postgres'`: what is accepted, what is refused and how, and that no password is shown.
 
-use expect_test::expect;
-
 use super::*;
 use crate::config::postgres::SslMode;
 
@@ -45,7 +43,12 @@ fn what_is_not_said_is_as_the_table_is_called() {
     assert_eq!(all.url.ssl_mode, SslMode::VerifyFull);
     assert!(all.url.password.as_ref().unwrap().is(b"hunter3"));
     assert_eq!(all.rolling_interval.unwrap().as_secs(), 5);
-    for shown in [format!("{all:?}"), format!("{plain:?}"), all.canonical()] {
+    let canonical = Connector::PostgresSink(all.clone()).canonical();
+    assert_eq!(
+        canonical,
+        "postgres sink postgres://db:1/me/other.My Candles"
+    );
+    for shown in [format!("{all:?}"), format!("{plain:?}"), canonical] {
         assert!(!shown.contains("hunter"), "{shown}");
     }
 }
@@ -68,45 +71,74 @@ fn what_is_said_beside_the_sql_is_taken_where_it_says_nothing() {
     }
 }
 
+/// What is said of `text`, which must have all of `parts` and no password.
+fn check_refused(text: &str, parts: &[&str]) {
+    let faults = parse(text).map(|_| ()).unwrap_err().to_string();
+    for part in parts {
+        assert!(faults.contains(part), "{part}: {faults}");
+    }
+    assert!(!faults.contains("hunter2"), "{faults}");
+}
+
 #[test]
 fn a_wrong_option_is_told_without_the_login() {
-    check_faults(
+    check_refused(
         &with(
             "a TEXT",
             "url = 'postgres://me:hunter2@db/m?ssl_mode=require'",
         ),
-        expect![[r#""#]],
+        &[
+            "job.sql:3:7: option 'url' cannot be read",
+            "url = ***",
+            "did you mean sslmode?",
+        ],
     );
-    check_faults(
+    check_refused(
         &with(
             "a TEXT",
             "url = 'postgres://db/m', pasword = 'hunter2', format = 'json'",
         ),
-        expect![[r#""#]],
+        &[
+            "nobody is named to log in as",
+            "postgres://USER@HOST/DATABASE, or the option 'username'",
+            "unknown option 'pasword'",
+            "did you mean \"password\"?",
+            "the local engine does not run the option 'format'",
+        ],
     );
-    check_faults(&with("a TEXT", "username = 'me'"), expect![[r#""#]]);
-    check_faults(
+    check_refused(
+        &with("a TEXT", "username = 'me'"),
+        &["option 'url' is missing"],
+    );
+    check_refused(
         &with("a TEXT", "url = 'postgres://me@db', schema = ''"),
-        expect![[r#""#]],
+        &["the name is empty"],
     );
-    check_faults(
+    check_refused(
         "CREATE TABLE c (a TEXT) WITH (connector = 'postgres', type = 'source', url = 'postgres://me:hunter2@db')",
-        expect![[r#""#]],
+        &["'type' cannot be this", "it is one of 'sink'"],
     );
 }
 
 #[test]
 fn a_column_that_no_table_can_have_is_refused_with_its_place() {
-    check_faults(
+    check_refused(
         &with(
             "a STRUCT<b TEXT>, c TEXT[][], d TEXT[]",
             "url = 'postgres://me@db'",
         ),
-        expect![[r#""#]],
+        &[
+            "job.sql:1:23: column \"a\" is",
+            "column \"c\" is TEXT[][], which no column of PostgreSQL can be",
+            "give each of its fields a column of its own",
+        ],
     );
-    check_faults(
+    check_refused(
         &with("a TEXT, PRIMARY KEY (a, b, a)", "url = 'postgres://me@db'"),
-        expect![[r#""#]],
+        &[
+            "the table has no column \"b\"",
+            "PRIMARY KEY names \"a\" twice",
+        ],
     );
 }
 
@@ -122,7 +154,7 @@ fn a_login_is_shown_in_no_excerpt_and_on_no_page() {
     let file = parse(&with("a TEXT", "url = 'postgres://me:hunter2@db'")).unwrap();
     let shown = file.source.shown();
     assert!(
-        shown.contains("url = ***") && !shown.contains("hunter2"),
+        shown.contains("***") && !shown.contains("hunter2"),
         "{shown}"
     );
     let broken =

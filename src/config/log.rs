@@ -100,10 +100,11 @@ impl Write for AboveStatusLine {
 }
 
 fn default_directives(verbose: bool) -> &'static str {
+    // What Delta Lake's crates have to say of every step comes back as an error, or is nobody's business.
     if verbose {
-        "info,stockpulse=debug"
+        "info,stockpulse=debug,delta_kernel=off"
     } else {
-        "info"
+        "info,delta_kernel=off"
     }
 }
 

@@ -89,6 +89,12 @@ impl Disk {
         self.step(Step::Rename { from, to }, || fs::rename(from, to))
     }
 
+    /// Gives a file a second name, unless there is a file of that name already, which is the error
+    /// [`io::ErrorKind::AlreadyExists`]; durable after [`Disk::sync_dir`] of the new name's parent.
+    pub fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step(Step::Link { from, to }, || fs::hard_link(from, to))
+    }
+
     /// Lets two folders of one file system change places in one step, so that a reader finds the one or the
     /// other; durable after [`Disk::sync_dir`] of both parents. `false`: the system or the file system has no
     /// such step, and nothing was done.

@@ -28,6 +28,13 @@ pub enum Step<'a> {
         /// To this one.
         to: &'a Path,
     },
+    /// A file gets a second name, which no file had.
+    Link {
+        /// This file.
+        from: &'a Path,
+        /// Its second name.
+        to: &'a Path,
+    },
     /// Two directories change places.
     Exchange {
         /// The one.
@@ -54,6 +61,7 @@ impl Step<'_> {
             | Step::Write { path, .. }
             | Step::SyncFile(path)
             | Step::Rename { to: path, .. }
+            | Step::Link { to: path, .. }
             | Step::Exchange { one: path, .. }
             | Step::RemoveFile(path)
             | Step::RemoveDir(path)
@@ -70,6 +78,7 @@ impl Step<'_> {
             Step::Write { .. } => "write",
             Step::SyncFile(_) => "fsync",
             Step::Rename { .. } => "rename to",
+            Step::Link { .. } => "link to",
             Step::Exchange { .. } => "exchange",
             Step::RemoveFile(_) => "remove",
             Step::RemoveDir(_) => "rmdir",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::plan::{Output, SourcePlan};
-use super::sinks::{STDOUT, SinkOptions};
+use super::sinks::STDOUT;
 use super::sql::{SqlFile, Statement, sql_name};
 
 /// The meaning of a file: entries that are compared one by one when a job starts again.
@@ -36,18 +36,17 @@ pub fn of(file: &SqlFile, source: &SourcePlan, outputs: &[Output]) -> BTreeMap<S
                 seconds(windows.width())
             ),
         };
-        match &output.sink {
-            SinkOptions::Preview { .. } => continue,
-            SinkOptions::Filesystem(sink) => {
-                let pattern = sink.time_pattern.as_deref();
-                let by: Vec<&str> = pattern.into_iter().chain(sink.partition_names()).collect();
-                let by = match by.is_empty() {
-                    true => "none".to_string(),
-                    false => by.join(", "),
-                };
-                meaning.insert(format!("partitioning {table}"), by);
-            }
-            _ => {}
+        if output.sink.is_preview() {
+            continue;
+        }
+        if let Some(sink) = output.sink.files() {
+            let pattern = sink.time_pattern.as_deref();
+            let by: Vec<&str> = pattern.into_iter().chain(sink.partition_names()).collect();
+            let by = match by.is_empty() {
+                true => "none".to_string(),
+                false => by.join(", "),
+            };
+            meaning.insert(format!("partitioning {table}"), by);
         }
         if let Some(remote) = output.sink.remote() {
             meaning.insert(format!("connector {table}"), remote.to_owned());

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast;
 use super::plan::Output;
 use super::refusal::{Place, Refusal};
 use super::sql::{
-    ColumnKind, Connector, Diagnostic, FilesystemSinkOptions, KafkaSinkOptions,
+    ColumnKind, Connector, DeltaSinkOptions, Diagnostic, FilesystemSinkOptions, KafkaSinkOptions,
     PostgresSinkOptions, SourceText, SqlFile, Statement, StdoutSinkOptions, TableDef, sql_name,
     table_name,
 };
@@ -38,6 +38,8 @@ pub enum SinkOptions {
     Filesystem(FilesystemSinkOptions),
     /// A table of PostgreSQL.
     Postgres(PostgresSinkOptions),
+    /// A Delta Lake table.
+    Delta(DeltaSinkOptions),
     /// A Kafka topic.
     Kafka(Box<KafkaSinkOptions>),
     /// Standard output, as JSON.
@@ -58,6 +60,7 @@ impl SinkOptions {
             Connector::PostgresSink(options) => Some(SinkOptions::Postgres(options.clone())),
             Connector::KafkaSink(options) => Some(SinkOptions::Kafka(Box::new(options.clone()))),
             Connector::StdoutSink(options) => Some(SinkOptions::Stdout(*options)),
+            Connector::DeltaSink(options) => Some(SinkOptions::Delta(options.clone())),
         }
     }
 
@@ -66,6 +69,7 @@ impl SinkOptions {
         match self {
             SinkOptions::Filesystem(options) => options.path.display().to_string(),
             SinkOptions::Postgres(options) => options.place(),
+            SinkOptions::Delta(options) => options.place(),
             SinkOptions::Kafka(options) => options.place(),
             SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => STDOUT.to_owned(),
         }
@@ -75,6 +79,7 @@ impl SinkOptions {
     pub fn remote(&self) -> Option<&'static str> {
         match self {
             SinkOptions::Postgres(_) => Some("postgres"),
+            SinkOptions::Delta(_) => Some("delta"),
             SinkOptions::Kafka(_) => Some("kafka"),
             SinkOptions::Filesystem(_) | SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => {
                 None
@@ -84,24 +89,27 @@ impl SinkOptions {
 
     /// How often rows of closed windows are committed, as the table's options say; `None`: it has none.
     pub fn rolling(&self) -> Option<Rolling> {
-        match self {
-            SinkOptions::Filesystem(options) => Some(Rolling {
-                interval: options.rolling_interval,
-                inactivity: options.rolling_inactivity,
-            }),
-            SinkOptions::Postgres(options) => Some(Rolling {
-                interval: options.rolling_interval,
-                inactivity: options.rolling_inactivity,
-            }),
-            SinkOptions::Kafka(_) | SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => None,
-        }
+        let (interval, inactivity) = match self {
+            SinkOptions::Postgres(options) => {
+                (options.rolling_interval, options.rolling_inactivity)
+            }
+            other => {
+                let files = other.files()?;
+                (files.rolling_interval, files.rolling_inactivity)
+            }
+        };
+        Some(Rolling {
+            interval,
+            inactivity,
+        })
     }
 
-    /// The options of a folder of files.
+    /// The options of a folder of files, a Delta table's among them.
     pub fn files(&self) -> Option<&FilesystemSinkOptions> {
         match self {
             SinkOptions::Filesystem(options) => Some(options),
-            _ => None,
+            SinkOptions::Delta(options) => Some(&options.files),
+            SinkOptions::Kafka(_) | SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => None,
         }
     }
 

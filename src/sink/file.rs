@@ -1,14 +1,17 @@
 //! One Parquet file: which rows in which order, and how they are written down.
 //!
 //! Plain types that every reader has had for years: text as UTF8, event times as nanoseconds
-//! without a zone, and no Arrow schema embedded beside Parquet's own.
+//! without a zone (in a Delta table as its microseconds, UTC), and no Arrow schema embedded beside Parquet's own.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array, make_comparator, new_empty_array};
+use arrow::array::{
+    ArrayRef, AsArray, RecordBatch, TimestampNanosecondArray, UInt32Array, make_comparator,
+    new_empty_array,
+};
 use arrow::compute::{SortColumn, SortOptions, cast, concat_batches, lexsort_to_indices, take};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampNanosecondType};
 use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -30,6 +33,15 @@ const SHARED_BYTES: usize = 64 << 20;
 
 /// Rows between two looks at the size of a file that may only grow so far.
 const SIZED_PIECE_ROWS: usize = 1_000;
+
+/// How instants are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Instants {
+    /// As they are declared, without a zone.
+    Declared,
+    /// As microseconds, UTC: what a Delta table calls a timestamp.
+    MicrosUtc,
+}
 
 /// What a file holds.
 pub(super) struct Written {
@@ -105,8 +117,9 @@ impl FileFormat {
         options: &ParquetOptions,
         declared: &Schema,
         columns: &[usize],
+        instants: Instants,
     ) -> FileFormat {
-        let schema = file_schema(declared, columns);
+        let schema = file_schema(declared, columns, instants);
         let place = |column: &usize| columns.iter().position(|written| written == column);
         let sort_columns = options.sort_columns.iter().filter_map(place);
         FileFormat {
@@ -222,7 +235,8 @@ impl FileFormat {
             .iter()
             .zip(self.schema.fields())
             .map(|(column, field)| {
-                cast(column, field.data_type()).expect("rows have the declared schema")
+                let column = floored(column, field.data_type());
+                cast(&column, field.data_type()).expect("rows have the declared schema")
             })
             .collect();
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
@@ -232,31 +246,51 @@ impl FileFormat {
 
 /// The declared columns in types that every reader knows. All may be null: whether they are is the
 /// query's matter, and files of one table then have one schema for ever.
-fn file_schema(declared: &Schema, columns: &[usize]) -> SchemaRef {
+pub(super) fn file_schema(declared: &Schema, columns: &[usize], instants: Instants) -> SchemaRef {
     let fields = columns
         .iter()
-        .map(|&column| file_field(declared.field(column)));
+        .map(|&column| file_field(declared.field(column), instants));
     let fields: Vec<Field> = fields.collect();
     Arc::new(Schema::new(fields))
 }
 
-fn file_field(field: &Field) -> Field {
-    Field::new(field.name(), file_type(field.data_type()), true)
+fn file_field(field: &Field, instants: Instants) -> Field {
+    Field::new(field.name(), file_type(field.data_type(), instants), true)
 }
 
-fn file_type(declared: &DataType) -> DataType {
+fn file_type(declared: &DataType, instants: Instants) -> DataType {
     match declared {
+        DataType::Timestamp(..) if instants == Instants::MicrosUtc => {
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+        }
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
         // Views stay: their values share bytes, and flat they may be more than memory, and offsets, hold.
         DataType::LargeBinary => DataType::Binary,
-        DataType::Dictionary(_, values) => file_type(values),
+        DataType::Dictionary(_, values) => file_type(values, instants),
         DataType::Struct(fields) => {
-            DataType::Struct(fields.iter().map(|field| file_field(field)).collect())
+            let fields = fields.iter().map(|field| file_field(field, instants));
+            DataType::Struct(fields.collect())
         }
         DataType::List(item) | DataType::LargeList(item) => {
-            DataType::List(Arc::new(file_field(item)))
+            DataType::List(Arc::new(file_field(item, instants)))
         }
         other => other.clone(),
+    }
+}
+
+/// Nanoseconds that become microseconds, without what is lost: the instant before, also before 1970, where a
+/// cast gives the one after.
+fn floored(column: &ArrayRef, written: &DataType) -> ArrayRef {
+    match (column.data_type(), written) {
+        (DataType::Timestamp(TimeUnit::Nanosecond, None), DataType::Timestamp(unit, _))
+            if *unit == TimeUnit::Microsecond =>
+        {
+            let nanos = column.as_primitive::<TimestampNanosecondType>();
+            let floored: TimestampNanosecondArray =
+                nanos.unary(|nanos| nanos - nanos.rem_euclid(1000));
+            Arc::new(floored)
+        }
+        _ => Arc::clone(column),
     }
 }
 
@@ -307,5 +341,26 @@ fn codec(compression: Compression) -> Codec {
             Codec::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).expect("zstd's levels are 1 to 22"))
         }
         Compression::Lz4 => Codec::LZ4_RAW,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nanoseconds_are_cut_off_to_the_microsecond_before_also_before_1970() {
+        let nanos: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![
+            Some(1_999),
+            Some(-1),
+            Some(-1_000),
+            None,
+        ]));
+        let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        let written = cast(&floored(&nanos, &micros), &micros).unwrap();
+        let written = written.as_primitive::<arrow::datatypes::TimestampMicrosecondType>();
+        let values: Vec<Option<i64>> = written.iter().collect();
+        assert_eq!(values, [Some(1), Some(-1), Some(-1), None]);
+        assert_eq!(*floored(&nanos, nanos.data_type()), *nanos);
     }
 }

@@ -4,9 +4,11 @@
 //! Parquet files are staged (written, fsynced) beside the table and published by renaming; printed rows
 //! are printed when they are staged, so that they are seen at least once. Rows of a remote (a topic, a database) are staged in
 //! files beside the checkpoint and published by transactions, which also mark them as sent.
+//! Those of a Delta Lake table are staged at their final place, and published by a commit of the table's log.
 
 pub mod compact;
 mod console;
+mod delta;
 mod file;
 pub mod generation;
 mod json_lines;
@@ -28,6 +30,7 @@ use arrow::array::{RecordBatch, TimestampNanosecondArray};
 
 use self::compact::Compactor;
 pub use self::console::{Console, ConsoleSink, PrintFormat};
+pub use self::delta::{DeltaOptions, DeltaSink, LOG_CHECKPOINT_EVERY, app_id};
 pub use self::layout::default_checkpoint_dir;
 use self::outbox::Outbox;
 pub use self::parquet::ParquetSink;
@@ -44,6 +47,8 @@ pub enum Sink {
     Console(ConsoleSink),
     /// A remote that rows are sent to by transactions: a Kafka topic, a table of PostgreSQL.
     Outbox(Box<Outbox>),
+    /// A Delta Lake table.
+    Delta(Box<DeltaSink>),
 }
 
 impl Sink {
@@ -56,6 +61,7 @@ impl Sink {
             Sink::Parquet(sink) => sink.recover(committed),
             Sink::Console(_) => Ok(()),
             Sink::Outbox(sink) => sink.recover(committed),
+            Sink::Delta(sink) => sink.recover(committed),
         }
     }
 
@@ -72,6 +78,7 @@ impl Sink {
             Sink::Parquet(sink) => sink.stage(epoch, rows),
             Sink::Console(sink) => sink.print(&rows).map(|()| Vec::new()),
             Sink::Outbox(sink) => sink.stage(epoch, rows),
+            Sink::Delta(sink) => sink.stage(epoch, rows),
         }
     }
 
@@ -85,6 +92,7 @@ impl Sink {
             Sink::Parquet(sink) => sink.publish(files),
             Sink::Console(_) => Ok(()),
             Sink::Outbox(sink) => sink.publish(files),
+            Sink::Delta(sink) => sink.publish(files),
         }
     }
 
@@ -95,6 +103,7 @@ impl Sink {
             Sink::Parquet(sink) => sink.table(),
             Sink::Console(_) => return false,
             Sink::Outbox(sink) => sink.table(),
+            Sink::Delta(sink) => sink.table(),
         };
         files.iter().any(|file| file.table == table)
     }
@@ -105,6 +114,7 @@ impl Sink {
             Sink::Parquet(sink) => sink.dir().display().to_string(),
             Sink::Console(_) => "standard output".to_owned(),
             Sink::Outbox(sink) => sink.place(),
+            Sink::Delta(sink) => sink.place(),
         }
     }
 
@@ -114,6 +124,7 @@ impl Sink {
             Sink::Parquet(_) => "filesystem",
             Sink::Console(_) => "stdout",
             Sink::Outbox(sink) => sink.connector(),
+            Sink::Delta(_) => "delta",
         }
     }
 
@@ -121,7 +132,7 @@ impl Sink {
     pub fn compactor(&self) -> Option<Arc<Compactor>> {
         match self {
             Sink::Parquet(sink) => Some(sink.compactor()),
-            Sink::Console(_) | Sink::Outbox(_) => None,
+            Sink::Console(_) | Sink::Outbox(_) | Sink::Delta(_) => None,
         }
     }
 

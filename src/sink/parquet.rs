@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use super::compact::Compactor;
-use super::file::FileFormat;
+use super::file::{FileFormat, Instants};
 use super::generation::parquet_files;
 use super::layout;
 use super::partition::Partitioning;
@@ -55,7 +55,12 @@ impl ParquetSink {
         let (dir, stage) = directories(&options.disk, &options.path)?;
         let stem = layout::file_stem(options.filename_prefix.as_deref(), &options.job);
         let lock = lock(&options.disk, &dir, &stage)?;
-        let format = Arc::new(FileFormat::new(&options, &schema, partitioning.in_files()));
+        let format = Arc::new(FileFormat::new(
+            &options,
+            &schema,
+            partitioning.in_files(),
+            Instants::Declared,
+        ));
         let folders = (partitioning.pattern().cloned(), partitioning.prefixes());
         let compactor = Compactor::new(&options, [&dir, &stage], &stem, folders, format.clone());
         Ok(ParquetSink {

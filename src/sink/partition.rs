@@ -99,6 +99,27 @@ impl Partitioning {
         Ok(grouped)
     }
 
+    /// What a directory of these says of each column, in order, where there is no time pattern; a null is `None`.
+    /// `None`: it is no directory of this table.
+    pub(super) fn values(&self, dir: &str) -> Option<Vec<Option<String>>> {
+        if self.columns.is_empty() {
+            return dir.is_empty().then(Vec::new);
+        }
+        let parts: Vec<&str> = dir.split('/').collect();
+        if parts.len() != self.columns.len() {
+            return None;
+        }
+        let values = parts.iter().zip(&self.columns);
+        values
+            .map(
+                |(part, (_, name))| match part.strip_prefix(name.as_str())? {
+                    NULL => Some(None),
+                    value => unescaped(value).map(Some),
+                },
+            )
+            .collect()
+    }
+
     fn split(
         &self,
         times: &RowTimes,
@@ -211,6 +232,18 @@ fn escaped(text: &str) -> String {
     name
 }
 
+/// The value that [`escaped`] gives such a name.
+fn unescaped(name: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut parts = name.split('%');
+    bytes.extend(parts.next()?.bytes());
+    for part in parts {
+        bytes.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        bytes.extend(part.get(2..)?.bytes());
+    }
+    String::from_utf8(bytes).ok()
+}
+
 fn percent(letter: char, name: &mut String) {
     for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
         // Writing to a String cannot fail.
@@ -222,4 +255,38 @@ fn not_split(error: ArrowError) -> SinkError {
     SinkError::Options(format!(
         "rows cannot be split by partition directory: {error}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_of_a_directory_is_read_back_from_its_name() {
+        for value in ["BINANCE:BTC", "a~b", "a/b", "100%", "ES=F", "ü \n", "%7E"] {
+            let name = escaped(value);
+            assert!(!name.contains('/'), "{name}");
+            assert_eq!(unescaped(&name).as_deref(), Some(value), "{name}");
+        }
+        assert_eq!(unescaped("a%7"), None);
+        assert_eq!(unescaped("a%zz"), None);
+        let partitioning = Partitioning {
+            pattern: None,
+            columns: vec![(0, "day=".to_owned()), (1, "s%2F=".to_owned())],
+            in_files: Vec::new(),
+        };
+        let values = |dir: &str| partitioning.values(dir);
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            values("day=2026-11-22/s%2F=a%7Eb"),
+            Some(vec![some("2026-11-22"), some("a~b")])
+        );
+        assert_eq!(
+            values("day=__HIVE_DEFAULT_PARTITION__/s%2F=x"),
+            Some(vec![None, some("x")])
+        );
+        for other in ["", "day=1", "day=1/s=2", "day=1/s%2F=2/x=3"] {
+            assert_eq!(values(other), None, "{other}");
+        }
+    }
 }

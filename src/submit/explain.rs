@@ -16,7 +16,7 @@ use crate::query::sql::SqlFile;
 use crate::query::{
     Explained, Line, Output, Section, SinkOptions, duration_words, explain, size_words,
 };
-use crate::sink::{check_time_pattern, kafka as kafka_sink};
+use crate::sink::{app_id, check_time_pattern, kafka as kafka_sink};
 use crate::source::kafka::KafkaTopic;
 
 /// Letters of a line at the most, but for words that are longer.
@@ -93,6 +93,7 @@ fn summary(options: &IngestOptions, prepared: &Prepared) -> String {
         SinkOptions::Filesystem(files) => {
             format!("writes {} ({})", output.table, files.path.display())
         }
+        SinkOptions::Delta(table) => format!("appends to {} ({})", output.table, table.place()),
         SinkOptions::Kafka(_) | SinkOptions::Postgres(_) => {
             format!("writes {} ({})", output.table, output.sink.place())
         }
@@ -116,9 +117,20 @@ fn explanation(options: &IngestOptions, prepared: &Prepared, sql: &SqlFile) -> S
     let Explained {
         mut source,
         mut time,
-        outputs,
+        mut outputs,
         plans,
     } = explain(&prepared.plan, sql);
+    for (section, output) in outputs.iter_mut().zip(&prepared.plan.outputs) {
+        if matches!(output.sink, SinkOptions::Delta(_)) {
+            section.say(
+                "versions",
+                format!(
+                    "one each commit; its transaction is {:?}, with the epoch as its version",
+                    app_id(&options.name, &output.table)
+                ),
+            );
+        }
+    }
     kafka(&mut source, &prepared.kafka);
     let mut pipelines = prepared.plan.outputs.iter().map(|output| &output.pipeline);
     let has_windows = pipelines.any(|pipeline| pipeline.windows().is_some());

@@ -292,6 +292,32 @@ fn the_main_job_is_explained() {
 }
 
 #[test]
+fn where_a_delta_table_is_and_what_its_commits_are_known_by() {
+    let sql = include_str!("../../examples/delta/delta.sql");
+    let dry = run(sql, &["--dry-run"]);
+    assert!(
+        dry.stdout
+            .contains("appends to candles_delta (delta data/candles_delta)"),
+        "{}{}",
+        dry.stdout,
+        dry.stderr
+    );
+    let explained = run(sql, &["--explain", "--name", "live"]).stdout;
+    let (_, told) = explained.split_once("INSERT INTO candles_delta").unwrap();
+    let labels = [
+        " → ",
+        "  files",
+        "  directories",
+        "  interval",
+        "  versions",
+    ];
+    let told = told
+        .lines()
+        .filter(|line| labels.iter().any(|label| line.starts_with(label)));
+    expect![[r#""#]].assert_eq(&(told.collect::<Vec<_>>().join("\n") + "\n"));
+}
+
+#[test]
 fn to_explain_says_more_than_a_dry_run_and_the_same_each_time() {
     let explained = run(LEADERS, &["--explain"]).stdout;
     assert_eq!(run(LEADERS, &["--dry-run", "--explain"]).stdout, explained);

@@ -77,7 +77,7 @@ impl Coordinator<'_> {
         let concerned = |at: &usize| self.sinks[*at].concerns(files);
         let (folders, others): (Vec<usize>, Vec<usize>) = (0..self.sinks.len())
             .filter(concerned)
-            .partition(|&at| matches!(self.sinks[at], Sink::Parquet(_)));
+            .partition(|&at| matches!(self.sinks[at], Sink::Parquet(_) | Sink::Delta(_)));
         let letters = self
             .letters
             .as_ref()

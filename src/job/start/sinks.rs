@@ -9,13 +9,16 @@ use super::{REBUILD_DOES, checkpoint_dir, postgres};
 use crate::checkpoint::Checkpoint;
 use crate::job::{JobError, JobSpec};
 use crate::query::sql::{
-    CommitMode, DecimalEncoding, FilesystemSinkOptions, KafkaSinkOptions, ParquetCompression,
-    TimestampFormat,
+    CommitMode, DecimalEncoding, DeltaSinkOptions, FilesystemSinkOptions, KafkaSinkOptions,
+    ParquetCompression, TimestampFormat,
 };
 use crate::query::{Output, SinkOptions};
 use crate::sink::kafka::{self, TopicAddress, TopicOptions};
 use crate::sink::outbox::Outbox;
-use crate::sink::{Compression, ConsoleSink, ParquetOptions, ParquetSink, PrintFormat, Sink};
+use crate::sink::{
+    Compression, ConsoleSink, DeltaOptions, DeltaSink, LOG_CHECKPOINT_EVERY, ParquetOptions,
+    ParquetSink, PrintFormat, Sink,
+};
 
 /// For how long a sink that is away is tried when a job starts.
 const REACH_LIMIT: Duration = Duration::from_secs(30);
@@ -57,6 +60,9 @@ fn open_sink(
         }
         SinkOptions::Postgres(options) => {
             Sink::Outbox(Box::new(postgres::open(spec, output, options, checkpoint)?))
+        }
+        SinkOptions::Delta(options) => {
+            Sink::Delta(Box::new(open_delta(spec, output, options, checkpoint)?))
         }
         SinkOptions::Kafka(options) => Sink::Outbox(Box::new(open_topic(spec, output, options)?)),
         SinkOptions::Stdout(options) => Sink::Console(print(PrintFormat::Json {
@@ -104,7 +110,41 @@ fn open_files(
     sink: &FilesystemSinkOptions,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<ParquetSink, JobError> {
-    let options = ParquetOptions {
+    let options = files(spec, output, sink);
+    if checkpoint.is_some_and(|checkpoint| checkpoint.emitted.contains_key(&output.table)) {
+        ParquetSink::check_there(&sink.path)?;
+    }
+    let opened = ParquetSink::open(options, Arc::clone(&output.schema))?;
+    if checkpoint.is_none() && opened.has_published()? {
+        return Err(JobError::Mismatch(format!(
+            "{} holds Parquet files, but {} holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had, or add --rebuild: {REBUILD_DOES}",
+            sink.path.display(),
+            checkpoint_dir(spec)
+        )));
+    }
+    Ok(opened)
+}
+
+fn open_delta(
+    spec: &JobSpec,
+    output: &Output,
+    sink: &DeltaSinkOptions,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<DeltaSink, JobError> {
+    let options = DeltaOptions {
+        files: files(spec, output, &sink.files),
+        committed: checkpoint.map(|checkpoint| checkpoint.epoch),
+        log_checkpoint_every: LOG_CHECKPOINT_EVERY,
+    };
+    if checkpoint.is_some_and(|checkpoint| checkpoint.emitted.contains_key(&output.table)) {
+        DeltaSink::check_there(&sink.files.path)?;
+    }
+    Ok(DeltaSink::open(options, Arc::clone(&output.schema))?)
+}
+
+/// How a table's files are written.
+fn files(spec: &JobSpec, output: &Output, sink: &FilesystemSinkOptions) -> ParquetOptions {
+    ParquetOptions {
         table: output.table.clone(),
         job: spec.name.clone(),
         path: sink.path.clone(),
@@ -120,19 +160,7 @@ fn open_files(
         filename_prefix: sink.filename_prefix.clone(),
         sort_columns: output.sort_columns.clone(),
         disk: spec.disk.clone(),
-    };
-    if checkpoint.is_some_and(|checkpoint| checkpoint.emitted.contains_key(&output.table)) {
-        ParquetSink::check_there(&sink.path)?;
     }
-    let opened = ParquetSink::open(options, Arc::clone(&output.schema))?;
-    if checkpoint.is_none() && opened.has_published()? {
-        return Err(JobError::Mismatch(format!(
-            "{} holds Parquet files, but {} holds no checkpoint that knows of them; give the table another path (CANDLES_PATH), or the job the checkpoint location that it had, or add --rebuild: {REBUILD_DOES}",
-            sink.path.display(),
-            checkpoint_dir(spec)
-        )));
-    }
-    Ok(opened)
 }
 
 fn open_topic(

@@ -61,6 +61,12 @@ fn sink(output: &Output) -> Section {
             postgres(&mut section, output, options);
             section
         }
+        SinkOptions::Delta(options) => {
+            let place = options.place();
+            let mut section = Section::new(format!("INSERT INTO {} → {place}", output.table));
+            files(&mut section, output, &options.files);
+            section
+        }
         SinkOptions::Kafka(options) => {
             let place = options.place();
             let mut section = Section::new(format!("INSERT INTO {} → {place}", output.table));

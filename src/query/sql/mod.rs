@@ -24,9 +24,9 @@ use datafusion::sql::sqlparser::ast::{Ident, Query};
 use crate::config::secret::Secret;
 
 pub use connector::{
-    BadData, CommitMode, Connector, DecimalEncoding, FilesystemSinkOptions, FrameFormat,
-    KafkaSinkOptions, KafkaSourceOptions, ParquetCompression, PostgresSinkOptions, ReadMode,
-    SaslOptions, SourceOffset, StaticFormat, StaticTableOptions, StdoutSinkOptions,
+    BadData, CommitMode, Connector, DecimalEncoding, DeltaSinkOptions, FilesystemSinkOptions,
+    FrameFormat, KafkaSinkOptions, KafkaSourceOptions, ParquetCompression, PostgresSinkOptions,
+    ReadMode, SaslOptions, SourceOffset, StaticFormat, StaticTableOptions, StdoutSinkOptions,
     TimestampFormat, postgres_type,
 };
 pub use datafusion::sql::sqlparser::tokenizer::{Location, Span};
@@ -146,9 +146,10 @@ impl SqlFile {
     pub fn set_compression(&mut self, codec: ParquetCompression) {
         for statement in &mut self.statements {
             if let Statement::CreateTable(table) = statement
-                && let Connector::FilesystemSink(options) = &mut table.connector
+                && let Connector::FilesystemSink(files)
+                | Connector::DeltaSink(DeltaSinkOptions { files }) = &mut table.connector
             {
-                options.compression.get_or_insert(codec);
+                files.compression.get_or_insert(codec);
             }
         }
     }

@@ -5,7 +5,9 @@ use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::connector::{Connector, FrameFormat, check_columns, check_kafka_columns, check_types};
+use super::connector::{
+    Connector, FrameFormat, check_columns, check_delta_columns, check_kafka_columns, check_types,
+};
 use super::create_table::Body;
 use super::diagnostic::Diagnostic;
 use super::parser::Reader;
@@ -131,7 +133,8 @@ pub(super) fn check(reader: &mut Reader, name: &Ident, body: &Body, connector: O
             Connector::FilesystemSink(_)
             | Connector::KafkaSink(_)
             | Connector::PostgresSink(_)
-            | Connector::StdoutSink(_),
+            | Connector::StdoutSink(_)
+            | Connector::DeltaSink(_),
         ) => {
             plain_columns(reader, body, "a sink", &mut faults);
         }
@@ -147,6 +150,11 @@ pub(super) fn check(reader: &mut Reader, name: &Ident, body: &Body, connector: O
     }
     if let Some(Connector::PostgresSink(_)) = connector {
         check_types(reader.source, &body.columns, &mut faults);
+    }
+    if let Some(Connector::DeltaSink(options)) = connector
+        && !body.is_partial
+    {
+        check_delta_columns(reader.source, options, &body.columns, &mut faults);
     }
     if let Some(Connector::KafkaSink(options)) = connector
         && !body.is_partial

@@ -255,6 +255,7 @@ mod tests {
     use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit};
 
     use super::*;
+    use crate::sink::file::Instants;
     use crate::sink::{Compression, ParquetOptions};
 
     const NEVER: &dyn Fn() -> bool = &|| false;
@@ -279,7 +280,7 @@ mod tests {
             sort_columns: vec![0, 1],
             disk: Disk::default(),
         };
-        FileFormat::new(&options, &schema, &[0, 1, 2])
+        FileFormat::new(&options, &schema, &[0, 1, 2], Instants::Declared)
     }
 
     /// A file of a minute: each symbol once, with a number of its own; without `trades` before minute 10.

@@ -168,6 +168,9 @@ impl Connection {
     pub(super) fn failed(&self, doing: &str, error: &KafkaError) -> SinkError {
         let (topic, brokers) = (&self.topic, &self.brokers);
         let reason = self.reports.reason().unwrap_or_else(|| match error {
+            error if error.rdkafka_error_code() == Some(Code::OperationTimedOut) => {
+                "it does not answer".to_owned()
+            }
             KafkaError::Transaction(error) => error.string(),
             error => error.to_string(),
         });

@@ -19,6 +19,10 @@ use crate::sink::SinkError;
 
 /// How long a failed transaction is given to be taken back at once: readers wait for it.
 const ABORT: Duration = Duration::from_secs(2);
+/// How long librdkafka is asked at once to take a transaction back.
+const TURN: Duration = Duration::from_millis(250);
+/// How long it is listened to at once.
+const LISTEN: Duration = Duration::from_millis(20);
 /// How long the broker lets a transaction be open without `transaction.timeout.ms`, milliseconds.
 const LIFETIME_MS: u64 = 60_000;
 
@@ -205,7 +209,7 @@ impl Transactions {
                 (marked, Step::Commit)
             }
             Step::Commit => (producer.commit_transaction(left), Step::Ready),
-            Step::Abort => (producer.abort_transaction(left), Step::Ready),
+            Step::Abort => (self.abort(until), Step::Ready),
         };
         match done {
             Ok(()) => {
@@ -213,6 +217,25 @@ impl Transactions {
                 Ok(())
             }
             Err(error) => Err(self.after(&error)),
+        }
+    }
+
+    /// Takes back what is open. librdkafka drops the messages that are on their way, and waits until somebody has
+    /// heard of each: so it is asked in short turns, and what it tells is listened to between them.
+    fn abort(&self, until: Instant) -> KafkaResult<()> {
+        let producer = self.connection.producer();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match producer.abort_transaction(left.min(TURN)) {
+                Err(error) if is_retriable(&error) && !left.is_zero() => {
+                    let turn = Instant::now() + TURN.min(left);
+                    producer.poll(LISTEN);
+                    while producer.in_flight_count() > 0 && Instant::now() < turn {
+                        producer.poll(LISTEN);
+                    }
+                }
+                aborted => return aborted,
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use tracing::{info, warn};
 
 use super::Failure;
 use crate::config::ingest::{Cluster, IngestOptions, Trigger};
-use crate::query::sql::{Connector, SourceOffset, SqlFile, Statement};
+use crate::query::sql::{Connector, DeltaSinkOptions, SourceOffset, SqlFile, Statement};
 
 /// Hosts that are this machine.
 const HERE: [&str; 4] = ["localhost", "127.", "[::1]", "0.0.0.0"];
@@ -102,7 +102,7 @@ pub(super) fn say(options: &IngestOptions, cluster: &Cluster, sql: Option<&SqlFi
                     );
                 }
             }
-            Connector::FilesystemSink(files) => {
+            Connector::FilesystemSink(files) | Connector::DeltaSink(DeltaSinkOptions { files }) => {
                 let rolls = files.rolling_interval.is_some()
                     || files.rolling_inactivity.is_some()
                     || files.rolling_bytes.is_some();

@@ -4,6 +4,7 @@
 //! Every effect of a job is a `Step` of its `Disk` or the telling of the offsets, one after the other, so to be
 //! stopped before a step is to be stopped after the one before it.
 
+pub mod delta;
 mod matrix;
 mod model;
 mod power;

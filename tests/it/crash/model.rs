@@ -145,6 +145,15 @@ impl Disk {
                 let come = self.pend(Change::Add(to.0, to.1, node), None);
                 self.pend(Change::Remove(from.0, from.1), Some(come));
             }
+            Done::Link(from, to) => {
+                let node = self.find(from).unwrap();
+                let to = self.place(to);
+                self.current
+                    .get_mut(&to.0)
+                    .unwrap()
+                    .insert(to.1.clone(), node);
+                self.pend(Change::Add(to.0, to.1, node), None);
+            }
             Done::Exchange(one, other) => {
                 let nodes = (self.find(one).unwrap(), self.find(other).unwrap());
                 let (one, other) = (self.place(one), self.place(other));

@@ -5,6 +5,7 @@ mod cases;
 mod compaction;
 pub mod dead_letters;
 pub mod definition;
+mod delta;
 pub mod edit;
 pub mod exact;
 mod folders;

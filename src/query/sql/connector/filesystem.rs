@@ -87,7 +87,16 @@ impl FilesystemSinkOptions {
 }
 
 /// Takes a filesystem sink's options. `None`: there were faults, and the reader has them.
-pub(super) fn sink(reader: &mut Reader, mut options: Options) -> Option<FilesystemSinkOptions> {
+pub(super) fn sink(reader: &mut Reader, options: Options) -> Option<FilesystemSinkOptions> {
+    files(reader, options, "a filesystem sink")
+}
+
+/// Takes the options of a folder of files, which are those `of` a sink.
+pub(super) fn files(
+    reader: &mut Reader,
+    mut options: Options,
+    of: &str,
+) -> Option<FilesystemSinkOptions> {
     let faults_before = reader.faults.len();
     let path = options
         .required_text(reader, "path")
@@ -121,7 +130,7 @@ pub(super) fn sink(reader: &mut Reader, mut options: Options) -> Option<Filesyst
     let why = "a table is its files that end in .parquet, for every reader";
     options.refuse(reader, "filename.suffix", why);
     options.not_run(reader, &NOT_RUN);
-    options.finish(reader, "a filesystem sink");
+    options.finish(reader, of);
     if reader.faults.len() > faults_before {
         return None;
     }

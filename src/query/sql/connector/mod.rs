@@ -1,5 +1,6 @@
 //! `WITH (connector = …)`: what a table is in the world outside, with typed options.
 
+mod delta;
 mod filesystem;
 mod kafka;
 mod kafka_sink;
@@ -7,6 +8,8 @@ mod postgres;
 mod static_table;
 mod stdout;
 
+pub use delta::DeltaSinkOptions;
+pub(super) use delta::check_columns as check_delta_columns;
 pub(super) use filesystem::check_columns;
 pub use filesystem::{FilesystemSinkOptions, ParquetCompression};
 pub use kafka::{BadData, FrameFormat, KafkaSourceOptions, ReadMode, SaslOptions, SourceOffset};
@@ -20,7 +23,7 @@ pub use stdout::{DecimalEncoding, StdoutSinkOptions, TimestampFormat};
 use super::options::Options;
 use super::parser::Reader;
 
-/// Connectors that Arroyo has; the local engine runs three of them.
+/// Connectors that Arroyo has; the local engine runs some of them.
 const KNOWN_CONNECTORS: [&str; 21] = [
     "blackhole",
     "confluent",
@@ -60,6 +63,8 @@ pub enum Connector {
     PostgresSink(PostgresSinkOptions),
     /// Standard output.
     StdoutSink(StdoutSinkOptions),
+    /// A Delta Lake table to append to.
+    DeltaSink(DeltaSinkOptions),
 }
 
 impl Connector {
@@ -83,6 +88,9 @@ impl Connector {
             }
             Connector::StdoutSink(_) => "what is printed has no keys",
             Connector::PostgresSink(_) => return None,
+            Connector::DeltaSink(_) => {
+                "a Delta table is appended to: each row is written once, and none is replaced"
+            }
         })
     }
 
@@ -96,6 +104,7 @@ impl Connector {
             Connector::KafkaSink(options) => options.canonical(),
             Connector::StdoutSink(options) => options.canonical(),
             Connector::PostgresSink(options) => options.canonical(),
+            Connector::DeltaSink(options) => options.canonical(),
         }
     }
 }
@@ -134,6 +143,10 @@ pub(super) fn connector(
             direction(reader, &mut options, &directions[1..])?;
             postgres::sink(reader, options, table).map(Connector::PostgresSink)
         }
+        "delta" => {
+            direction(reader, &mut options, &[("sink", Direction::Sink)])?;
+            delta::sink(reader, options).map(Connector::DeltaSink)
+        }
         "stdout" => stdout::sink(reader, options).map(Connector::StdoutSink),
         known if KNOWN_CONNECTORS.contains(&known) => {
             not_run(reader, name.span, &format!("the connector '{known}'"));
@@ -148,7 +161,7 @@ pub(super) fn connector(
                     unknown,
                     known,
                     Some(
-                        "the local engine runs 'kafka' and 'filesystem' (source and sink), 'postgres' and 'stdout' (sink)"
+                        "the local engine runs 'kafka' and 'filesystem' (source and sink), 'delta', 'postgres' and 'stdout' (sinks)"
                             .to_owned(),
                     ),
                 );
@@ -174,7 +187,7 @@ fn not_run(reader: &mut Reader, at: datafusion::sql::sqlparser::tokenizer::Span,
         .source
         .diagnostic(at, format!("the local engine does not run {what}"))
         .with_help(
-            "it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem', 'kafka', 'postgres' and 'stdout' sinks",
+            "it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem', 'kafka', 'postgres', 'delta' and 'stdout' sinks",
         );
     reader.faults.push(fault);
 }

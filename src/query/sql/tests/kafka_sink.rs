@@ -43,18 +43,61 @@ fn what_a_topic_cannot_be_written_with() {
         &topic(
             ", 'sink.commit_mode' = 'exactly', 'sink.key_feild' = 'symbol', 'value.subject' = 'x'",
         ),
-        expect![[r#""#]],
+        expect![[r#"
+            job.sql:2:127: 'sink.commit_mode' cannot be this
+              2 | WITH (connector = 'kafka', type = 'sink', bootstrap_servers = 'a:1', topic = 'candles', format = 'json', 'sink.commit_mode' = 'exactly', 'sink.key_feild' = 'symbol', 'value.subject' = 'x')
+                |                                                                                                                               ^^^^^^^^^
+              help: it is one of 'at_least_once', 'exactly_once'
+            job.sql:2:138: unknown option 'sink.key_feild'
+              2 | WITH (connector = 'kafka', type = 'sink', bootstrap_servers = 'a:1', topic = 'candles', format = 'json', 'sink.commit_mode' = 'exactly', 'sink.key_feild' = 'symbol', 'value.subject' = 'x')
+                |                                                                                                                                          ^^^^^^^^^^^^^^^^
+              help: did you mean "sink.key_field"?
+            job.sql:2:167: the local engine does not run the option 'value.subject'
+              2 | WITH (connector = 'kafka', type = 'sink', bootstrap_servers = 'a:1', topic = 'candles', format = 'json', 'sink.commit_mode' = 'exactly', 'sink.key_feild' = 'symbol', 'value.subject' = 'x')
+                |                                                                                                                                                                       ^^^^^^^^^^^^^^^"#]],
     );
-    check_faults(&topic(", 'source.offset' = 'latest'"), expect![[r#""#]]);
+    check_faults(
+        &topic(", 'source.offset' = 'latest'"),
+        expect![[r#"
+        job.sql:2:106: unknown option 'source.offset'
+          2 | WITH (connector = 'kafka', type = 'sink', bootstrap_servers = 'a:1', topic = 'candles', format = 'json', 'source.offset' = 'latest')
+            |                                                                                                          ^^^^^^^^^^^^^^^
+          help: options of a Kafka sink are connector, type, bootstrap_servers, topic, format, sink.commit_mode, sink.key_field, sink.timestamp_field, json.timestamp_format, json.decimal_encoding, client_configs, auth.type, auth.mechanism, auth.protocol, auth.username, auth.password"#]],
+    );
     check_faults(
         &topic(", 'sink.key_field' = 'symbl', 'sink.timestamp_field' = 'price'"),
-        expect![[r#""#]],
+        expect![[r#"
+            job.sql:2:125: the table has no column "symbl"
+              2 | WITH (connector = 'kafka', type = 'sink', bootstrap_servers = 'a:1', topic = 'candles', format = 'json', 'sink.key_field' = 'symbl', 'sink.timestamp_field' = 'price')
+                |                                                                                                                             ^^^^^^^
+              help: did you mean "symbol"?
+            job.sql:2:159: "price" is DOUBLE, which cannot be a message's timestamp
+              2 | WITH (connector = 'kafka', type = 'sink', bootstrap_servers = 'a:1', topic = 'candles', format = 'json', 'sink.key_field' = 'symbl', 'sink.timestamp_field' = 'price')
+                |                                                                                                                                                               ^^^^^^^
+              help: it is a TIMESTAMP; without the option it is the row's event time"#]],
     );
-    check_faults(&topic(", 'sink.key_field' = 'tags'"), expect![[r#""#]]);
-    check_faults(&topic("").replace("'json'", "'avro'"), expect![[r#""#]]);
+    check_faults(
+        &topic(", 'sink.key_field' = 'tags'"),
+        expect![[r#"
+        job.sql:2:125: "tags" is TEXT[], which cannot be a message's key
+          2 | WITH (connector = 'kafka', type = 'sink', bootstrap_servers = 'a:1', topic = 'candles', format = 'json', 'sink.key_field' = 'tags')
+            |                                                                                                                             ^^^^^^
+          help: it is a column of one value: text, a number, BOOLEAN, DATE or TIMESTAMP"#]],
+    );
+    check_faults(
+        &topic("").replace("'json'", "'avro'"),
+        expect![[r#"
+        job.sql:2:98: the local engine writes JSON only into topics
+          2 | WITH (connector = 'kafka', type = 'sink', bootstrap_servers = 'a:1', topic = 'candles', format = 'avro')
+            |                                                                                                  ^^^^^^
+          help: it is 'json'"#]],
+    );
     check_faults(
         &topic("").replace("tags TEXT[]", "PRIMARY KEY (symbol)"),
-        expect![[r#""#]],
+        expect![[r#"
+            job.sql:1:71: PRIMARY KEY: a topic keeps every message; 'sink.key_field' is the column that messages are keyed by
+              1 | CREATE TABLE s (symbol TEXT, at TIMESTAMP, price DOUBLE, PRIMARY KEY (symbol))
+                |                                                                       ^^^^^^"#]],
     );
 }
 

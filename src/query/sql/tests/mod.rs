@@ -1,6 +1,7 @@
 //! Tests of the whole way from text to statements.
 
 mod accepted;
+mod delta;
 mod kafka_sink;
 mod options;
 mod postgres;

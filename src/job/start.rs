@@ -1,6 +1,7 @@
 //! Where a job begins: with its sinks as the last commit left them, at its checkpoint's replay points, or
 //! where the options say.
 
+mod postgres;
 mod sinks;
 
 use std::collections::BTreeMap;

@@ -31,6 +31,12 @@ pub(super) fn is_secret(name: &str) -> bool {
         || (name.starts_with("auth.") && !OPEN.contains(&name.as_str()))
 }
 
+/// Whether a text is, or has, a URL with a login, which may be a password, whatever option it is of.
+pub(super) fn has_login(text: &str) -> bool {
+    let behind = text.split_once("://").map(|(_, behind)| behind);
+    behind.is_some_and(|behind| behind.contains('@') || behind.to_lowercase().contains("passw"))
+}
+
 /// An option as it is written. Deliberately without `Debug`.
 pub(super) struct RawOption {
     pub name: String,

@@ -237,7 +237,7 @@ fn is_keyword(word: &str) -> bool {
         .is_ok()
 }
 
-/// Where the values of secret options stand: what follows such an option's name, up to a comma.
+/// Where the values of secret options stand: what follows such an option's name, up to a comma; and URLs with a login.
 fn secrets(tokens: &[TokenWithSpan]) -> Vec<Span> {
     /// Of this many tokens after the name any may be the value, later ones only if they are strings.
     const NEAR: usize = 2;
@@ -246,6 +246,10 @@ fn secrets(tokens: &[TokenWithSpan]) -> Vec<Span> {
     for (index, token) in tokens.iter().enumerate() {
         let name = match &token.token {
             Token::Word(word) => &word.value,
+            Token::SingleQuotedString(value) if super::options::has_login(value) => {
+                found.push(token.span);
+                continue;
+            }
             Token::SingleQuotedString(value) => value,
             _ => continue,
         };

@@ -109,7 +109,10 @@ impl SinkOptions {
         match self {
             SinkOptions::Filesystem(options) => Some(options),
             SinkOptions::Delta(options) => Some(&options.files),
-            SinkOptions::Kafka(_) | SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => None,
+            SinkOptions::Kafka(_)
+            | SinkOptions::Postgres(_)
+            | SinkOptions::Stdout(_)
+            | SinkOptions::Preview { .. } => None,
         }
     }
 

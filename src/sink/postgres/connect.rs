@@ -78,7 +78,7 @@ impl Server {
         let ran = self.ran;
         let done = self.connected().and_then(|client| {
             step(&Talk {
-                client: &client.0,
+                client: client.0,
                 runtime: client.1,
             })
         });

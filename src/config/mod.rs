@@ -1,7 +1,7 @@
 //! Every flag and environment variable, with unit and default. A flag beats the environment, which
 //! beats `.env`, which beats the default.
 //!
-//! One file a binary; [`command_line`] reads a command line, [`mod@env`] loads `.env`, [`kafka`] keeps librdkafka
+//! One file a binary; [`command_line`] reads a command line, [`mod@env`] loads `.env`, [`postgres`] reads a server's URL, [`kafka`] keeps librdkafka
 //! properties, [`log`] sets logging up, [`secret`] keeps what must not be shown, [`instant`] reads times;
 //! [`manual`] makes shell completions and man pages of the command lines.
 
@@ -15,6 +15,7 @@ pub mod instant;
 pub mod kafka;
 pub mod log;
 pub mod manual;
+pub mod postgres;
 pub mod producer;
 pub mod secret;
 pub mod stockpulse;

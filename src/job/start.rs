@@ -2,6 +2,7 @@
 //! where the options say.
 
 mod checkpoints;
+mod postgres;
 mod sinks;
 
 use std::collections::BTreeMap;

@@ -20,6 +20,7 @@ mod meaning;
 mod origin;
 mod pipeline;
 mod plan;
+mod postgres_table;
 mod recover;
 mod refusal;
 mod session;
@@ -43,6 +44,7 @@ pub use explain::{Explained, Line, Section, duration_words, explain, size_words}
 pub use meaning::{Change, compare, folder_of, path_of};
 pub use pipeline::{Pipeline, Ticks};
 pub use plan::{JobPlan, Output, SourcePlan};
+pub use postgres_table::postgres_declaration;
 pub use sinks::{Rolling, SinkOptions};
 pub use steps::Tally;
 pub use stream::FrameColumn;

@@ -14,7 +14,8 @@ use super::plan::Output;
 use super::refusal::{Place, Refusal};
 use super::sql::{
     ColumnKind, Connector, DeltaSinkOptions, Diagnostic, FilesystemSinkOptions, KafkaSinkOptions,
-    SourceText, SqlFile, Statement, StdoutSinkOptions, TableDef, sql_name, table_name,
+    PostgresSinkOptions, SourceText, SqlFile, Statement, StdoutSinkOptions, TableDef, sql_name,
+    table_name,
 };
 use super::stream::{FRAME, HIDDEN, TIMESTAMP};
 
@@ -38,6 +39,8 @@ pub struct Rolling {
 pub enum SinkOptions {
     /// A folder of Parquet files.
     Filesystem(FilesystemSinkOptions),
+    /// A table of PostgreSQL.
+    Postgres(PostgresSinkOptions),
     /// A Delta Lake table.
     Delta(DeltaSinkOptions),
     /// A Kafka topic.
@@ -57,6 +60,7 @@ impl SinkOptions {
         match connector {
             Connector::KafkaSource(_) | Connector::StaticTable(_) => None,
             Connector::FilesystemSink(options) => Some(SinkOptions::Filesystem(options.clone())),
+            Connector::PostgresSink(options) => Some(SinkOptions::Postgres(options.clone())),
             Connector::KafkaSink(options) => Some(SinkOptions::Kafka(Box::new(options.clone()))),
             Connector::StdoutSink(options) => Some(SinkOptions::Stdout(*options)),
             Connector::DeltaSink(options) => Some(SinkOptions::Delta(options.clone())),
@@ -67,6 +71,7 @@ impl SinkOptions {
     pub fn place(&self) -> String {
         match self {
             SinkOptions::Filesystem(options) => options.path.display().to_string(),
+            SinkOptions::Postgres(options) => options.place(),
             SinkOptions::Delta(options) => options.place(),
             SinkOptions::Kafka(options) => options.place(),
             SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => STDOUT.to_owned(),
@@ -76,6 +81,7 @@ impl SinkOptions {
     /// The name of what has the rows where that is another system: `None` for a folder, and what is printed.
     pub fn remote(&self) -> Option<&'static str> {
         match self {
+            SinkOptions::Postgres(_) => Some("postgres"),
             SinkOptions::Delta(_) => Some("delta"),
             SinkOptions::Kafka(_) => Some("kafka"),
             SinkOptions::Filesystem(options) => options.store.as_ref().map(|_| OBJECT_STORE),
@@ -85,9 +91,18 @@ impl SinkOptions {
 
     /// How often rows of closed windows are committed, as the table's options say; `None`: it has none.
     pub fn rolling(&self) -> Option<Rolling> {
-        self.files().map(|options| Rolling {
-            interval: options.rolling_interval,
-            inactivity: options.rolling_inactivity,
+        let (interval, inactivity) = match self {
+            SinkOptions::Postgres(options) => {
+                (options.rolling_interval, options.rolling_inactivity)
+            }
+            other => {
+                let files = other.files()?;
+                (files.rolling_interval, files.rolling_inactivity)
+            }
+        };
+        Some(Rolling {
+            interval,
+            inactivity,
         })
     }
 
@@ -96,7 +111,10 @@ impl SinkOptions {
         match self {
             SinkOptions::Filesystem(options) => Some(options),
             SinkOptions::Delta(options) => Some(&options.files),
-            SinkOptions::Kafka(_) | SinkOptions::Stdout(_) | SinkOptions::Preview { .. } => None,
+            SinkOptions::Kafka(_)
+            | SinkOptions::Postgres(_)
+            | SinkOptions::Stdout(_)
+            | SinkOptions::Preview { .. } => None,
         }
     }
 

@@ -18,16 +18,17 @@ pub fn check_topics(
         let SinkOptions::Kafka(sink) = &output.sink else {
             continue;
         };
-        let mut spans = file
+        let span = file
             .statements
             .iter()
-            .filter_map(|statement| match statement {
+            .rev()
+            .find_map(|statement| match statement {
                 Statement::Insert { table, .. } if table_name(table) == output.table => {
                     Some(table.span)
                 }
                 _ => None,
             });
-        let Some(span) = spans.next_back() else {
+        let Some(span) = span else {
             continue;
         };
         let table = &output.table;

@@ -2,7 +2,7 @@
 //! once the checkpoint that names them is durable, *recover* after a restart.
 //!
 //! Parquet files are staged (written, fsynced) beside the table and published by renaming; printed rows
-//! are printed when they are staged, so that they are seen at least once. Rows of a remote (a topic) are staged in
+//! are printed when they are staged, so that they are seen at least once. Rows of a remote (a topic, a database) are staged in
 //! files beside the checkpoint and published by transactions, which also mark them as sent.
 //! Those of a Delta Lake table are staged at their final place, and published by a commit of the table's log.
 
@@ -19,6 +19,7 @@ pub mod outbox;
 mod parquet;
 mod partition;
 mod place;
+pub mod postgres;
 pub mod staging;
 mod text_table;
 
@@ -46,7 +47,7 @@ pub enum Sink {
     Parquet(Box<ParquetSink>),
     /// Standard output.
     Console(ConsoleSink),
-    /// A remote that rows are sent to by transactions: a Kafka topic.
+    /// A remote that rows are sent to by transactions: a Kafka topic, a table of PostgreSQL.
     Outbox(Box<Outbox>),
     /// Parquet files on an object store.
     Objects(Box<ObjectsSink>),

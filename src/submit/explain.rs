@@ -94,7 +94,9 @@ fn summary(options: &IngestOptions, prepared: &Prepared) -> String {
             format!("writes {} ({})", output.table, files.path.display())
         }
         SinkOptions::Delta(table) => format!("appends to {} ({})", output.table, table.place()),
-        SinkOptions::Kafka(_) => format!("writes {} ({})", output.table, output.sink.place()),
+        SinkOptions::Kafka(_) | SinkOptions::Postgres(_) => {
+            format!("writes {} ({})", output.table, output.sink.place())
+        }
         SinkOptions::Stdout(_) => format!("prints {}", output.table),
         SinkOptions::Preview { line } => format!("shows the SELECT of line {line}"),
     };
@@ -297,7 +299,7 @@ fn commits(options: &IngestOptions, prepared: &Prepared) -> Section {
     );
     let intervals = outputs
         .iter()
-        .filter_map(|output| output.sink.files()?.rolling_interval);
+        .filter_map(|output| output.sink.rolling()?.interval);
     if let Some(longest) = intervals.max() {
         section.say(
             "interval",

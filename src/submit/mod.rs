@@ -134,6 +134,7 @@ fn read_sql(options: &IngestOptions) -> Result<SqlFile, String> {
     if let Some(codec) = options.codec {
         sql.set_compression(compression(codec));
     }
+    sql.set_postgres(options.postgres_password.as_ref(), options.create_tables);
     tables::add(&mut sql, &options.files)?;
     Ok(sql)
 }

@@ -12,7 +12,7 @@ use crate::support::shipped::{Folder, Started};
 const TOKEN: &str = "c0ffee-very-secret";
 
 /// Status code, the head in lower case, and the body.
-fn request(address: SocketAddr, path: &str, token: Option<&str>) -> (u16, String, String) {
+pub fn request(address: SocketAddr, path: &str, token: Option<&str>) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     let token = token.map_or_else(String::new, |token| {
         format!("Authorization: Bearer {token}\r\n")
@@ -37,7 +37,7 @@ fn get(address: SocketAddr, path: &str) -> Value {
 }
 
 /// What `path` answers once it is as wanted.
-fn wait_for(address: SocketAddr, path: &str, is_there: impl Fn(&Value) -> bool) -> Value {
+pub fn wait_for(address: SocketAddr, path: &str, is_there: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
     loop {
         let (status, _, body) = request(address, path, None);
@@ -66,10 +66,15 @@ fn start(broker: &TestBroker, folder: &Folder, token: Option<&str>) -> (Started,
         run = run.env("STOCKPULSE_JOB_TOKEN", token);
     }
     let job = run.start();
+    let address = address(&job);
+    (job, address)
+}
+
+/// Where a job's page is.
+pub fn address(job: &Started) -> SocketAddr {
     let said = job.wait_for("the job's page is at http://");
     let (_, rest) = said.split_once("page is at http://").unwrap();
-    let address = rest.split('/').next().unwrap().parse().unwrap();
-    (job, address)
+    rest.split('/').next().unwrap().parse().unwrap()
 }
 
 #[test]

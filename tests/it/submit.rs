@@ -205,7 +205,7 @@ fn a_file_that_is_missing_or_refused_ends_with_3() {
             error: job.sql:1:43: unknown connector 'default'
               1 | CREATE TABLE t (a TEXT) WITH (connector = '{{ WHAT | default }}')
                 |                                           ^^^^^^^^^^^^^^^^^^^^^^
-              help: the local engine runs 'kafka' and 'filesystem' (source and sink), 'delta' and 'stdout' (sinks)
+              help: the local engine runs 'kafka' and 'filesystem' (source and sink), 'delta', 'postgres' and 'stdout' (sinks)
         "#]],
     );
     let empty = Shell::new()

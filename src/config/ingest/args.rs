@@ -115,6 +115,10 @@ pub struct IngestArgs {
     #[arg(long, help_heading = OURS)]
     pub rebuild: bool,
 
+    /// Make tables of PostgreSQL that are not there, as the SQL declares them; one that is there is never changed
+    #[arg(long, help_heading = OURS)]
+    pub create_tables: bool,
+
     /// Check the SQL file and the options as a start would, then end: no Kafka, nothing written
     #[arg(long, help_heading = OURS)]
     pub dry_run: bool,

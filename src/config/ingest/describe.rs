@@ -47,6 +47,7 @@ impl IngestOptions {
              deadLetters             {letters}\n\
              compaction              {compaction}\n\
              rebuild                 {}\n\
+             createTables            {}\n\
              variables               {}\n\
              Kafka properties        {}\n\
              {KAFKA_PROPERTIES}        {}",
@@ -65,6 +66,7 @@ impl IngestOptions {
             self.fail_on_data_loss,
             self.max_future_skew,
             self.rebuild,
+            self.create_tables,
             vars.join(", "),
             names(&self.kafka_conf),
             names(&self.kafka_environment),

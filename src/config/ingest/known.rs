@@ -32,6 +32,7 @@ pub const UI_HOST: &str = "spark.stockpulse.ui.host";
 pub const ARROYO_PARALLELISM: &str = "spark.stockpulse.arroyo.parallelism";
 pub const ARROYO_CHECKPOINT_INTERVAL: &str = "spark.stockpulse.arroyo.checkpointInterval";
 pub const REBUILD: &str = "spark.stockpulse.rebuild";
+pub const CREATE_TABLES: &str = "spark.stockpulse.createTables";
 /// Begins the name of a property that is ours; an unknown one is an error.
 pub const OUR_PREFIX: &str = "spark.stockpulse.";
 /// Begins the name of a variable's value.
@@ -40,7 +41,7 @@ pub const VAR_PREFIX: &str = "spark.stockpulse.var.";
 pub const KAFKA_PREFIX: &str = crate::config::kafka::CONF_PREFIX;
 
 /// Properties with an effect, and what each does; those that are a flag's other name are last.
-pub const PROPERTIES: [(&str, &str); 30] = [
+pub const PROPERTIES: [(&str, &str); 31] = [
     (
         CHECKPOINT_LOCATION,
         "where checkpoints are kept (default: beside the data)",
@@ -128,6 +129,7 @@ pub const PROPERTIES: [(&str, &str); 30] = [
     (FILES, "as --files"),
     (SUPERVISE, "true: as --supervise"),
     (REBUILD, "true: as --rebuild"),
+    (CREATE_TABLES, "true: as --create-tables"),
 ];
 
 /// Properties whose name has a free part.

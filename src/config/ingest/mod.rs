@@ -47,6 +47,8 @@ pub const DEFAULT_TRIGGER: Duration = Duration::from_secs(1);
 pub const KAFKA_PROPERTIES: &str = "KAFKA_PROPERTIES";
 /// The token that the job's page asks for; from the environment only, since a command line is public.
 const JOB_TOKEN: &str = "STOCKPULSE_JOB_TOKEN";
+/// The password for PostgreSQL, by libpq's name for it; from the environment only, as every password.
+const POSTGRES_PASSWORD: &str = "PGPASSWORD";
 /// Where the job's page is, unless told otherwise: on this machine only.
 pub const DEFAULT_UI_HOST: &str = "127.0.0.1";
 /// The port of the job's page that is tried first.
@@ -133,6 +135,10 @@ pub struct IngestOptions {
     pub compaction: Option<Duration>,
     /// Whether the tables are computed again from all that Kafka retains before the job goes on.
     pub rebuild: bool,
+    /// Whether tables of PostgreSQL that are not there are made.
+    pub create_tables: bool,
+    /// The password for PostgreSQL where the SQL has none, from `PGPASSWORD`.
+    pub postgres_password: Option<Secret>,
     /// Where the job's page is; `None`: it has none.
     pub ui: Option<UiOptions>,
     /// Values of the SQL file's variables, from what stands behind the file, else `spark.stockpulse.var.NAME`.
@@ -235,6 +241,10 @@ impl IngestOptions {
             dead_letters: properties.read(known::DEAD_LETTERS, values::dead_letters)?,
             compaction: compaction(&properties)?,
             rebuild: args.rebuild || flag(&properties, known::REBUILD)?,
+            create_tables: args.create_tables || flag(&properties, known::CREATE_TABLES)?,
+            postgres_password: environment(POSTGRES_PASSWORD)
+                .filter(|password| !password.is_empty())
+                .map(Secret::new),
             ui: ui(&properties, environment)?,
             vars,
             kafka_environment: kafka_environment(environment)?,
@@ -271,6 +281,8 @@ impl IngestOptions {
             dead_letters: None,
             compaction: Some(DEFAULT_COMPACTION_GRACE),
             rebuild: false,
+            create_tables: false,
+            postgres_password: None,
             ui: None,
             vars: BTreeMap::new(),
             kafka_environment: Vec::new(),

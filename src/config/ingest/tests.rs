@@ -69,6 +69,8 @@ fn defaults() {
             dead_letters: None,
             compaction: Some(Duration::from_secs(3600)),
             rebuild: false,
+            create_tables: false,
+            postgres_password: None,
             ui: Some(UiOptions {
                 host: DEFAULT_UI_HOST.to_owned(),
                 port: DEFAULT_UI_PORT,
@@ -117,6 +119,18 @@ fn a_flag_beats_conf_which_beats_the_file() {
     let from_flags = options(&all, Some(file));
     assert_eq!((from_flags.threads, from_flags.name.as_str()), (4, "flag"));
     assert_eq!(from_flags.trigger, Trigger::AvailableNow);
+}
+
+#[test]
+fn tables_are_made_where_a_flag_or_a_property_says_so() {
+    assert!(options(&["--create-tables"], None).create_tables);
+    assert!(options(&["--conf", "spark.stockpulse.createTables=true"], None).create_tables);
+    assert!(!options(&[], None).create_tables);
+    let described = options(&["--create-tables"], None).describe();
+    assert!(
+        described.contains("createTables            true"),
+        "{described}"
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{REBUILD_DOES, checkpoint_dir};
+use super::{REBUILD_DOES, checkpoint_dir, postgres};
 use crate::checkpoint::{Checkpoint, Location};
 use crate::job::{JobError, JobSpec};
 use crate::objects::Owner;
@@ -66,6 +66,9 @@ fn open_sink(
                 Sink::Objects(Box::new(sink))
             }
         },
+        SinkOptions::Postgres(options) => {
+            Sink::Outbox(Box::new(postgres::open(spec, output, options, checkpoint)?))
+        }
         SinkOptions::Delta(options) => {
             Sink::Delta(Box::new(open_delta(spec, output, options, checkpoint)?))
         }
@@ -235,7 +238,7 @@ fn open_topic(
 
 /// Where a table's rows wait that are sent: beside the checkpoint, in a folder of the table's name, whatever
 /// characters that has.
-fn outbox_dir(spec: &JobSpec, table: &str) -> Result<PathBuf, JobError> {
+pub(super) fn outbox_dir(spec: &JobSpec, table: &str) -> Result<PathBuf, JobError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let folder: String = table
         .bytes()

@@ -5,6 +5,7 @@ mod expression;
 mod held;
 mod outputs;
 mod plans;
+mod postgres;
 mod source;
 mod steps;
 mod words;

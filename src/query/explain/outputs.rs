@@ -12,6 +12,7 @@ use super::Section;
 use super::expression::sql;
 use super::held::Held;
 use super::plans::AbovePlan;
+use super::postgres::postgres;
 use super::steps::{Names, Steps};
 use super::words::{counted, duration_words, nanos_words, size_words};
 use crate::window::Windows;
@@ -34,9 +35,9 @@ pub fn output(plan: &JobPlan, output: &Output, file: &SqlFile) -> Section {
             windowed(&mut section, plan, output, file, above, windows);
         }
         _ => {
-            let once = match output.sink.files() {
-                Some(_) => "; each once, by its offset",
-                None => "",
+            let once = match output.sink.folder().is_some() || output.sink.remote().is_some() {
+                true => "; each once, by its offset",
+                false => "",
             };
             let rows = "leave as they come, without a window, in the order of each partition";
             section.say("rows", format!("{rows}{once}"));
@@ -52,6 +53,12 @@ fn sink(output: &Output) -> Section {
             let path = options.path.display();
             let mut section = Section::new(format!("INSERT INTO {} → {path}", output.table));
             files(&mut section, output, options);
+            section
+        }
+        SinkOptions::Postgres(options) => {
+            let place = options.place();
+            let mut section = Section::new(format!("INSERT INTO {} → {place}", output.table));
+            postgres(&mut section, output, options);
             section
         }
         SinkOptions::Delta(options) => {

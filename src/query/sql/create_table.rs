@@ -10,7 +10,7 @@ use super::diagnostic::Diagnostic;
 use super::parser::Reader;
 use super::table::{self, ColumnDef, ColumnKind, METADATA, TableDef, WatermarkDef};
 use super::tokens::{self, closing_angles};
-use super::{connector, types, with};
+use super::{connector, table_name, types, with};
 
 /// What the parentheses after the name hold.
 #[derive(Default)]
@@ -42,7 +42,7 @@ pub(super) fn create_table(reader: &mut Reader) -> Result<TableDef, Diagnostic> 
             .with_help("the local engine does not run tables in memory; a name for a query is CREATE VIEW name AS …"));
     }
     let options = with::parse(reader, with_word.span)?;
-    let connector = connector::connector(reader, options);
+    let connector = connector::connector(reader, options, &table_name(&name));
     table::check(reader, &name, &body, connector.as_ref());
     let Some(connector) = connector else {
         // The reader has the faults, one of which is the statement's.

@@ -11,7 +11,7 @@ const HIDDEN: &str = "***";
 const LONGEST_EXCERPT_BYTES: usize = 500;
 
 /// Words of a line that may hold a secret; it is not shown when it could not be read as SQL.
-const SECRET_WORDS: [&str; 7] = [
+const SECRET_WORDS: [&str; 9] = [
     "password",
     "secret",
     "client_configs",
@@ -19,6 +19,8 @@ const SECRET_WORDS: [&str; 7] = [
     "api_key",
     "token",
     "sasl",
+    "postgres://",
+    "postgresql://",
 ];
 
 /// One fault of a SQL file.

@@ -21,11 +21,13 @@ use std::collections::BTreeSet;
 
 use datafusion::sql::sqlparser::ast::{Ident, Query};
 
+use crate::config::secret::Secret;
+
 pub use connector::{
     BadData, CommitMode, Connector, DecimalEncoding, DeltaSinkOptions, FilesystemSinkOptions,
-    FrameFormat, KafkaSinkOptions, KafkaSourceOptions, ParquetCompression, ReadMode, SaslOptions,
-    SourceOffset, StaticFormat, StaticTableOptions, StdoutSinkOptions, StoreOptions,
-    TimestampFormat,
+    FrameFormat, KafkaSinkOptions, KafkaSourceOptions, ParquetCompression, PostgresSinkOptions,
+    ReadMode, SaslOptions, SourceOffset, StaticFormat, StaticTableOptions, StdoutSinkOptions,
+    StoreOptions, TimestampFormat, postgres_type,
 };
 pub use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, SourceText};
@@ -148,6 +150,21 @@ impl SqlFile {
                 | Connector::DeltaSink(DeltaSinkOptions { files }) = &mut table.connector
             {
                 files.compression.get_or_insert(codec);
+            }
+        }
+    }
+
+    /// Says of PostgreSQL's tables what is said beside the SQL: the password where it has none, and whether tables that
+    /// are not there are made.
+    pub fn set_postgres(&mut self, password: Option<&Secret>, create_tables: bool) {
+        for statement in &mut self.statements {
+            if let Statement::CreateTable(table) = statement
+                && let Connector::PostgresSink(options) = &mut table.connector
+            {
+                options.create_table = create_tables;
+                if options.url.password.is_none() {
+                    options.url.password = password.cloned();
+                }
             }
         }
     }

@@ -37,6 +37,15 @@ pub(super) fn is_secret(name: &str) -> bool {
             && !OPEN.contains(&name.as_str())
 }
 
+/// Whether a text is, or has, a URL with a login, which may be a password, whatever option it is of.
+pub(super) fn has_login(text: &str) -> bool {
+    let behind = text.split_once("://").map(|(_, behind)| behind);
+    // Behind a ? a store's URL may have a signature.
+    behind.is_some_and(|behind| {
+        behind.contains(['@', '?']) || behind.to_lowercase().contains("passw")
+    })
+}
+
 /// An option as it is written. Deliberately without `Debug`.
 pub(super) struct RawOption {
     pub name: String,

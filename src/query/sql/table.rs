@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::connector::{
-    Connector, FrameFormat, check_columns, check_delta_columns, check_kafka_columns,
+    Connector, FrameFormat, check_columns, check_delta_columns, check_kafka_columns, check_types,
 };
 use super::create_table::Body;
 use super::diagnostic::Diagnostic;
@@ -132,6 +132,7 @@ pub(super) fn check(reader: &mut Reader, name: &Ident, body: &Body, connector: O
         Some(
             Connector::FilesystemSink(_)
             | Connector::KafkaSink(_)
+            | Connector::PostgresSink(_)
             | Connector::StdoutSink(_)
             | Connector::DeltaSink(_),
         ) => {
@@ -146,6 +147,9 @@ pub(super) fn check(reader: &mut Reader, name: &Ident, body: &Body, connector: O
         && !body.is_partial
     {
         check_columns(reader.source, options, &body.columns, &mut faults);
+    }
+    if let Some(Connector::PostgresSink(_)) = connector {
+        check_types(reader.source, &body.columns, &mut faults);
     }
     if let Some(Connector::DeltaSink(options)) = connector
         && !body.is_partial

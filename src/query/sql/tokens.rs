@@ -237,13 +237,7 @@ fn is_keyword(word: &str) -> bool {
         .is_ok()
 }
 
-/// Whether a string is a URL that may hold a login or a signature.
-fn may_hold_login(text: &str) -> bool {
-    (text.split_once("://")).is_some_and(|(_, rest)| rest.contains(['@', '?']))
-}
-
-/// Where the values of secret options stand: what follows such an option's name, up to a comma. And URLs that hold
-/// more than an address, which are refused for it.
+/// Where the values of secret options stand: what follows such an option's name, up to a comma; and URLs with a login.
 fn secrets(tokens: &[TokenWithSpan]) -> Vec<Span> {
     /// Of this many tokens after the name any may be the value, later ones only if they are strings.
     const NEAR: usize = 2;
@@ -252,7 +246,7 @@ fn secrets(tokens: &[TokenWithSpan]) -> Vec<Span> {
     for (index, token) in tokens.iter().enumerate() {
         let name = match &token.token {
             Token::Word(word) => &word.value,
-            Token::SingleQuotedString(value) if may_hold_login(value) => {
+            Token::SingleQuotedString(value) if super::options::has_login(value) => {
                 found.push(token.span);
                 continue;
             }

@@ -58,6 +58,7 @@ pub(super) fn say(options: &IngestOptions, cluster: &Cluster, sql: Option<&SqlFi
         ),
         ("--files", !options.files.is_empty()),
         ("--supervise", options.supervise),
+        ("--create-tables", options.create_tables),
     ];
     for (name, _) in ineffective.iter().filter(|(_, is_given)| *is_given) {
         warn!("{name} has no effect on an Arroyo cluster");
@@ -123,6 +124,11 @@ pub(super) fn say(options: &IngestOptions, cluster: &Cluster, sql: Option<&SqlFi
                 }
             }
             Connector::StaticTable(_) => {}
+            Connector::PostgresSink(_) => {
+                warn!(
+                    "{place}: Arroyo has no connector 'postgres', so the cluster will not take it"
+                );
+            }
             Connector::StdoutSink(_) => {
                 info!("{place} is printed by the cluster's workers, not here");
             }

@@ -32,6 +32,14 @@ pub fn into_topic(topic: &str, more: &str) -> String {
     format!("{}{options}{}", &OHLC[..begin], &OHLC[end..])
 }
 
+/// The main job, and its candles once more as table `sent`, which is a topic.
+pub fn files_and_topic(topic: &str) -> String {
+    let sql = into_topic(topic, EXACTLY).replace("ohlc", "sent");
+    let table = &sql[sql.find("CREATE TABLE sent").unwrap()..sql.find("-- (3)").unwrap()];
+    let insert = &sql[sql.find("INSERT INTO sent").unwrap()..];
+    format!("{OHLC}\n{table}\n{insert}")
+}
+
 pub const EXACTLY: &str = ",\n    'sink.commit_mode' = 'exactly_once'";
 
 /// The job of the folder, which has its checkpoint where [`Folder::checkpoints`] says.
@@ -258,10 +266,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_asked() {
 fn a_rebuild_is_refused_since_what_is_in_a_topic_cannot_be_replaced() {
     let (broker, folder) = (TestBroker::start(1), Folder::new());
     let out = broker.beside("candles", 1);
-    let sql = into_topic(&out.topic, EXACTLY).replace("ohlc", "sent");
-    let table = &sql[sql.find("CREATE TABLE sent").unwrap()..sql.find("-- (3)").unwrap()];
-    let insert = &sql[sql.find("INSERT INTO sent").unwrap()..];
-    folder.file("ohlc.sql", &format!("{OHLC}\n{table}\n{insert}"));
+    folder.file("ohlc.sql", &files_and_topic(&out.topic));
     let ended = job(&folder, &broker, &broker.bootstrap, &out.topic)
         .arguments(&["--available-now", "--rebuild"])
         .end();
@@ -307,10 +312,7 @@ fn a_look_at_the_job_says_where_rows_go_how_often_and_by_which_key() {
 fn a_table_of_files_beside_it_has_the_same_rows() {
     let (broker, folder) = (TestBroker::start(2), Folder::new());
     let out = broker.beside("candles", 2);
-    let other = into_topic(&out.topic, EXACTLY).replace("ohlc", "sent");
-    let table = &other[other.find("CREATE TABLE sent").unwrap()..other.find("-- (3)").unwrap()];
-    let insert = &other[other.find("INSERT INTO sent").unwrap()..];
-    folder.file("ohlc.sql", &format!("{OHLC}\n{table}\n{insert}"));
+    folder.file("ohlc.sql", &files_and_topic(&out.topic));
     replay(&broker, &folder);
     let ended = job(&folder, &broker, &broker.bootstrap, &out.topic)
         .arguments(&["--available-now"])

@@ -7,6 +7,7 @@ mod demo;
 mod faults;
 mod full_disk;
 pub mod kafka_sink;
+mod many_sinks;
 mod outage;
 mod signals;
 mod young;

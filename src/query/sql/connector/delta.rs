@@ -6,7 +6,7 @@ use arrow::datatypes::DataType;
 use super::super::diagnostic::{Diagnostic, SourceText};
 use super::super::options::Options;
 use super::super::parser::Reader;
-use super::super::table::{ColumnDef, sql_name};
+use super::super::table::ColumnDef;
 use super::filesystem::{self, FilesystemSinkOptions};
 
 /// What the name of a column may not have in a Delta table: Parquet's readers of old could not take it.
@@ -41,7 +41,7 @@ pub(super) fn sink(reader: &mut Reader, mut options: Options) -> Option<DeltaSin
     let why = "it makes folders that a Delta table knows nothing of, so no reader could leave any out: SELECT a DATE column as well, and give 'partitioning.fields' = [that column]";
     options.refuse(reader, "partitioning.time_pattern", why);
     let at = options.span;
-    let files = filesystem::files(reader, options, "a delta sink");
+    let files = filesystem::files(reader, options, "a delta sink", false);
     if files.as_ref().is_some_and(|files| files.store.is_some()) {
         let message = "the local engine writes Delta tables to the local file system only";
         let help = "file:///data/ohlc, or a relative path such as data/ohlc; a table of plain files may be on an object store: connector = 'filesystem'";
@@ -77,12 +77,15 @@ pub(in super::super) fn check_columns(
             faults.push(source.diagnostic(column.span, message));
         }
         if let Some(refused) = not_in_delta(&column.data_type) {
-            let message = format!("a Delta table has no {}", sql_name(&refused));
-            let help = match refused {
-                DataType::Time64(_) => "keep it as TEXT, or as a TIMESTAMP",
-                DataType::UInt64 => "declare it as DECIMAL(20, 0)",
-                _ => "declare it as the next wider one with a sign",
+            let (what, help) = match refused {
+                DataType::Time64(_) => ("TIME", "keep it as TEXT, or as a TIMESTAMP"),
+                DataType::UInt64 => ("unsigned numbers", "declare it as DECIMAL(20, 0)"),
+                _ => (
+                    "unsigned numbers",
+                    "declare it as the next wider one with a sign",
+                ),
             };
+            let message = format!("a Delta table has no {what}");
             faults.push(source.diagnostic(column.span, message).with_help(help));
         }
     }

@@ -100,14 +100,16 @@ impl FilesystemSinkOptions {
 
 /// Takes a filesystem sink's options. `None`: there were faults, and the reader has them.
 pub(super) fn sink(reader: &mut Reader, options: Options) -> Option<FilesystemSinkOptions> {
-    files(reader, options, "a filesystem sink")
+    files(reader, options, "a filesystem sink", true)
 }
 
-/// Takes the options of a folder of files, which are those `of` a sink.
+/// Takes the options of a folder of files, which are those `of` a sink, perhaps of one whose folders cannot be
+/// named by times.
 pub(super) fn files(
     reader: &mut Reader,
     mut options: Options,
     of: &str,
+    has_time_pattern: bool,
 ) -> Option<FilesystemSinkOptions> {
     let faults_before = reader.faults.len();
     let place = options.required_text(reader, "path");
@@ -126,9 +128,12 @@ pub(super) fn files(
         ],
     );
     let row_group_bytes = options.bytes(reader, "parquet.row_group_size");
-    let time_pattern = options
-        .text(reader, "partitioning.time_pattern")
-        .and_then(|taken| time_pattern(reader, taken));
+    let time_pattern = match has_time_pattern {
+        true => options
+            .text(reader, "partitioning.time_pattern")
+            .and_then(|taken| time_pattern(reader, taken)),
+        false => None,
+    };
     let partition_fields = options.columns(reader, "partitioning.fields");
     let rolling_bytes = options.bytes(reader, "rolling_policy.file_size");
     let rolling_interval = options.duration(reader, "rolling_policy.interval");

@@ -4,6 +4,7 @@ mod delta;
 mod filesystem;
 mod kafka;
 mod kafka_sink;
+mod postgres;
 mod static_table;
 mod stdout;
 
@@ -14,6 +15,8 @@ pub use filesystem::{FilesystemSinkOptions, ParquetCompression, StoreOptions};
 pub use kafka::{BadData, FrameFormat, KafkaSourceOptions, ReadMode, SaslOptions, SourceOffset};
 pub(super) use kafka_sink::check_columns as check_kafka_columns;
 pub use kafka_sink::{CommitMode, KafkaSinkOptions};
+pub(super) use postgres::check_types;
+pub use postgres::{PostgresSinkOptions, type_name as postgres_type};
 pub use static_table::{StaticFormat, StaticTableOptions};
 pub use stdout::{DecimalEncoding, StdoutSinkOptions, TimestampFormat};
 
@@ -56,6 +59,8 @@ pub enum Connector {
     FilesystemSink(FilesystemSinkOptions),
     /// A topic to write.
     KafkaSink(KafkaSinkOptions),
+    /// A table of PostgreSQL to write.
+    PostgresSink(PostgresSinkOptions),
     /// Standard output.
     StdoutSink(StdoutSinkOptions),
     /// A Delta Lake table to append to.
@@ -82,6 +87,7 @@ impl Connector {
                 "a topic keeps every message; 'sink.key_field' is the column that messages are keyed by"
             }
             Connector::StdoutSink(_) => "what is printed has no keys",
+            Connector::PostgresSink(_) => return None,
             Connector::DeltaSink(_) => {
                 "a Delta table is appended to: each row is written once, and none is replaced"
             }
@@ -97,6 +103,7 @@ impl Connector {
             Connector::FilesystemSink(options) => options.canonical(),
             Connector::KafkaSink(options) => options.canonical(),
             Connector::StdoutSink(options) => options.canonical(),
+            Connector::PostgresSink(options) => options.canonical(),
             Connector::DeltaSink(options) => options.canonical(),
         }
     }
@@ -109,7 +116,12 @@ enum Direction {
 }
 
 /// Takes the connector and its options. `None`: there were faults, and the reader has them.
-pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Connector> {
+/// `table` is the table's name.
+pub(super) fn connector(
+    reader: &mut Reader,
+    mut options: Options,
+    table: &str,
+) -> Option<Connector> {
     let name = options.required_text(reader, "connector")?;
     let directions = [("source", Direction::Source), ("sink", Direction::Sink)];
     match name.value.as_str() {
@@ -127,6 +139,10 @@ pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Con
             }
             filesystem::sink(reader, options).map(Connector::FilesystemSink)
         }
+        "postgres" => {
+            direction(reader, &mut options, &directions[1..])?;
+            postgres::sink(reader, options, table).map(Connector::PostgresSink)
+        }
         "delta" => {
             direction(reader, &mut options, &[("sink", Direction::Sink)])?;
             delta::sink(reader, options).map(Connector::DeltaSink)
@@ -137,7 +153,7 @@ pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Con
             None
         }
         unknown => {
-            let known = KNOWN_CONNECTORS.iter().copied();
+            let known = KNOWN_CONNECTORS.iter().copied().chain(["postgres"]);
             let fault = reader
                 .source
                 .diagnostic(name.span, format!("unknown connector '{unknown}'"))
@@ -145,7 +161,7 @@ pub(super) fn connector(reader: &mut Reader, mut options: Options) -> Option<Con
                     unknown,
                     known,
                     Some(
-                        "the local engine runs 'kafka' and 'filesystem' (source and sink), 'delta' and 'stdout' (sinks)"
+                        "the local engine runs 'kafka' and 'filesystem' (source and sink), 'delta', 'postgres' and 'stdout' (sinks)"
                             .to_owned(),
                     ),
                 );
@@ -171,7 +187,7 @@ fn not_run(reader: &mut Reader, at: datafusion::sql::sqlparser::tokenizer::Span,
         .source
         .diagnostic(at, format!("the local engine does not run {what}"))
         .with_help(
-            "it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem', 'kafka', 'delta' and 'stdout' sinks",
+            "it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem', 'kafka', 'postgres', 'delta' and 'stdout' sinks",
         );
     reader.faults.push(fault);
 }

@@ -41,25 +41,76 @@ fn what_a_delta_table_is_not_is_refused() {
             "a TEXT",
             "path = 's3://bucket/x', 'partitioning.time_pattern' = 'date=%F', 'storage.region' = 'x', 'table' = 'y'",
         ),
-        expect![[r#""#]],
+        expect![[r#"
+            job.sql:3:8: the local engine writes to the local file system only
+              3 | path = 's3://bucket/x', 'partitioning.time_pattern' = 'date=%F', 'storage.region' = 'x', 'table' = 'y')
+                |        ^^^^^^^^^^^^^^^
+              help: file:///data/ohlc, or a relative path such as data/ohlc
+            job.sql:3:25: the local engine does not run the option 'partitioning.time_pattern'
+              3 | path = 's3://bucket/x', 'partitioning.time_pattern' = 'date=%F', 'storage.region' = 'x', 'table' = 'y')
+                |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              help: it makes folders that a Delta table knows nothing of, so no reader could leave any out: SELECT a DATE column as well, and give 'partitioning.fields' = [that column]
+            job.sql:3:66: the local engine does not run the option 'storage.region'
+              3 | path = 's3://bucket/x', 'partitioning.time_pattern' = 'date=%F', 'storage.region' = 'x', 'table' = 'y')
+                |                                                                  ^^^^^^^^^^^^^^^^
+            job.sql:3:90: unknown option 'table'
+              3 | path = 's3://bucket/x', 'partitioning.time_pattern' = 'date=%F', 'storage.region' = 'x', 'table' = 'y')
+                |                                                                                          ^^^^^^^
+              help: options of a delta sink are connector, type, path, format, parquet.compression, parquet.row_group_size, partitioning.fields, rolling_policy.file_size, rolling_policy.interval, rolling_policy.inactivity_interval, filename.prefix"#]],
     );
     check_faults(
         &delta(
-            "a TEXT, \"b c\" TEXT, A TEXT, \"A\" TEXT, t TIME, u BIGINT UNSIGNED, l SMALLINT UNSIGNED[], w TIMESTAMP",
+            "a TEXT, \"b c\" TEXT, A TEXT, t TIME, u BIGINT UNSIGNED, l SMALLINT UNSIGNED[], w TIMESTAMP",
             "path = 'x', 'partitioning.fields' = [w, missing]",
         ),
-        expect![[r#""#]],
+        expect![[r#"
+            job.sql:1:25: a column of a Delta table cannot have ' ' in its name
+              1 | CREATE TABLE s (a TEXT, "b c" TEXT, A TEXT, t TIME, u BIGINT UNSIGNED, l SMALLINT UNSIGNED[], w TIMESTAMP)
+                |                         ^^^^^^^^^^
+            job.sql:1:37: "A" and "a" are one column to readers of Delta tables
+              1 | CREATE TABLE s (a TEXT, "b c" TEXT, A TEXT, t TIME, u BIGINT UNSIGNED, l SMALLINT UNSIGNED[], w TIMESTAMP)
+                |                                     ^^^^^^
+            job.sql:1:45: a Delta table has no TIME
+              1 | CREATE TABLE s (a TEXT, "b c" TEXT, A TEXT, t TIME, u BIGINT UNSIGNED, l SMALLINT UNSIGNED[], w TIMESTAMP)
+                |                                             ^^^^^^
+              help: keep it as TEXT, or as a TIMESTAMP
+            job.sql:1:53: a Delta table has no unsigned numbers
+              1 | CREATE TABLE s (a TEXT, "b c" TEXT, A TEXT, t TIME, u BIGINT UNSIGNED, l SMALLINT UNSIGNED[], w TIMESTAMP)
+                |                                                     ^^^^^^^^^^^^^^^^^
+              help: declare it as DECIMAL(20, 0)
+            job.sql:1:72: a Delta table has no unsigned numbers
+              1 | CREATE TABLE s (a TEXT, "b c" TEXT, A TEXT, t TIME, u BIGINT UNSIGNED, l SMALLINT UNSIGNED[], w TIMESTAMP)
+                |                                                                        ^^^^^^^^^^^^^^^^^^^^^
+              help: declare it as the next wider one with a sign
+            job.sql:3:38: "w" is TIMESTAMP: a folder for each instant
+              3 | path = 'x', 'partitioning.fields' = [w, missing])
+                |                                      ^
+              help: SELECT its day as a DATE column as well, and partition by that
+            job.sql:3:41: the table has no column "missing"
+              3 | path = 'x', 'partitioning.fields' = [w, missing])
+                |                                         ^^^^^^^"#]],
     );
     check_faults(
         "CREATE TABLE s (a TEXT, PRIMARY KEY (a)) WITH (connector = 'delta', type = 'source', path = 'x', format = 'parquet')",
-        expect![[r#""#]],
+        expect![[r#"
+            job.sql:1:76: 'type' cannot be this
+              1 | CREATE TABLE s (a TEXT, PRIMARY KEY (a)) WITH (connector = 'delta', type = 'source', path = 'x', format = 'parquet')
+                |                                                                            ^^^^^^^^
+              help: it is one of 'sink'"#]],
     );
     check_faults(
         "CREATE TABLE s (a TEXT, PRIMARY KEY (a)) WITH (connector = 'delta', type = 'sink', path = 'x', format = 'json')",
-        expect![[r#""#]],
+        expect![[r#"
+            job.sql:1:105: the local engine does not write JSON files
+              1 | CREATE TABLE s (a TEXT, PRIMARY KEY (a)) WITH (connector = 'delta', type = 'sink', path = 'x', format = 'json')
+                |                                                                                                         ^^^^^^
+              help: it is 'parquet'"#]],
     );
     check_faults(
         "CREATE TABLE s (a TEXT, PRIMARY KEY (a)) WITH (connector = 'delta', type = 'sink', path = 'x', format = 'parquet')",
-        expect![[r#""#]],
+        expect![[r#"
+            job.sql:1:38: PRIMARY KEY: a Delta table is appended to: each row is written once, and none is replaced
+              1 | CREATE TABLE s (a TEXT, PRIMARY KEY (a)) WITH (connector = 'delta', type = 'sink', path = 'x', format = 'parquet')
+                |                                      ^"#]],
     );
 }

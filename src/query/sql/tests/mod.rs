@@ -4,6 +4,7 @@ mod accepted;
 mod delta;
 mod kafka_sink;
 mod options;
+mod postgres;
 mod refused;
 mod robust;
 

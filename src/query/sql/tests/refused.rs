@@ -260,7 +260,7 @@ fn connectors_that_are_not_run_say_so() {
             job.sql:2:19: the local engine does not run the connector 'redis'
               2 | WITH (connector = 'redis')
                 |                   ^^^^^^^
-              help: it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem', 'kafka', 'delta' and 'stdout' sinks"#]],
+              help: it reads 'kafka' topics and 'filesystem' tables, and writes 'filesystem', 'kafka', 'postgres', 'delta' and 'stdout' sinks"#]],
     );
     check_faults(
         &with("connector = 'kafca', type = 'source'"),

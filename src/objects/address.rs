@@ -71,7 +71,8 @@ impl Address {
                 "the URL holds a login, which belongs into 'storage.' options or the environment",
             );
         }
-        let path = url.path().trim_start_matches('/');
+        let path = url.path();
+        let path = path.strip_prefix('/').unwrap_or(path);
         let azure_host = [".blob.core.windows.net", ".dfs.core.windows.net"]
             .iter()
             .any(|ending| host.ends_with(ending));
@@ -115,7 +116,10 @@ impl Address {
         }
         let (root, bucket) = (root, bucket.to_owned());
         // As written: a URL's own %20 is a blank of the key.
-        let Ok(prefix) = Key::from_url_path(path.trim_end_matches('/')) else {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        // A slash at either end would be passed over.
+        let has_empty_end = path.starts_with('/') || path.ends_with('/');
+        let (Ok(prefix), false) = (Key::from_url_path(path), has_empty_end) else {
             return wrong("a part of the URL's path is empty, . or ..");
         };
         Ok(Address {

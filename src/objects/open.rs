@@ -186,7 +186,8 @@ fn client(address: &Address, options: &StorageOptions) -> Result<Arc<dyn ObjectS
             }
             let emulated = builder.get_config_value(&AzureConfigKey::UseEmulator);
             let account = builder.get_config_value(&AzureConfigKey::AccountName);
-            if address.root().starts_with("az://") && account.is_none() && emulated.is_none() {
+            let is_emulated = emulated.as_deref() == Some("true");
+            if address.root().starts_with("az://") && account.is_none() && !is_emulated {
                 return Err(refused(
                     "the storage account is not named; say which by AZURE_STORAGE_ACCOUNT_NAME, 'storage.account_name', or a URL such as https://account.blob.core.windows.net/container/ohlc",
                 ));

@@ -321,6 +321,7 @@ fn where_a_delta_table_is_and_what_its_commits_are_known_by() {
         directories   day=… (not in the files)
         interval      at least 1 minute between two files
         versions      one each commit; its transaction is "stockpulse/live/candles_delta", with the epoch
+        interval      rows of all tables wait for at least 1 minute (rolling_policy.interval)
     "#]].assert_eq(&(told.collect::<Vec<_>>().join("\n") + "\n"));
 }
 

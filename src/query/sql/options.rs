@@ -33,6 +33,7 @@ pub(super) fn is_secret(name: &str) -> bool {
     ];
     let name = name.to_lowercase();
     MARKS.iter().any(|mark| name.contains(mark))
+        || nearest(&name, ["password", "username"]).is_some()
         || (name.starts_with("auth.") || name.starts_with("storage."))
             && !OPEN.contains(&name.as_str())
 }

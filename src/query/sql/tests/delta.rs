@@ -37,25 +37,29 @@ fn options_of_a_delta_table_are_a_folders() {
 #[test]
 fn what_a_delta_table_is_not_is_refused() {
     check_faults(
+        &delta("a TEXT", "path = 's3://bucket/x', 'storage.region' = 'x'"),
+        expect![[r#"
+            job.sql:2:1: the local engine writes Delta tables to the local file system only
+              2 | WITH (connector = 'delta', type = 'sink', format = 'parquet',
+                | ^^^^
+              help: file:///data/ohlc, or a relative path such as data/ohlc; a table of plain files may be on an object store: connector = 'filesystem'"#]],
+    );
+    check_faults(
         &delta(
             "a TEXT",
-            "path = 's3://bucket/x', 'partitioning.time_pattern' = 'date=%F', 'storage.region' = 'x', 'table' = 'y'",
+            "path = 'x', 'partitioning.time_pattern' = 'date=%F', 'storage.region' = 'x', 'table' = 'y'",
         ),
         expect![[r#"
-            job.sql:3:8: the local engine writes to the local file system only
-              3 | path = 's3://bucket/x', 'partitioning.time_pattern' = 'date=%F', 'storage.region' = 'x', 'table' = 'y')
-                |        ^^^^^^^^^^^^^^^
-              help: file:///data/ohlc, or a relative path such as data/ohlc
-            job.sql:3:25: the local engine does not run the option 'partitioning.time_pattern'
-              3 | path = 's3://bucket/x', 'partitioning.time_pattern' = 'date=%F', 'storage.region' = 'x', 'table' = 'y')
-                |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+            job.sql:3:13: the local engine does not run the option 'partitioning.time_pattern'
+              3 | path = 'x', 'partitioning.time_pattern' = 'date=%F', 'storage.region' = 'x', 'table' = 'y')
+                |             ^^^^^^^^^^^^^^^^^^^^^^^^^^^
               help: it makes folders that a Delta table knows nothing of, so no reader could leave any out: SELECT a DATE column as well, and give 'partitioning.fields' = [that column]
-            job.sql:3:66: the local engine does not run the option 'storage.region'
-              3 | path = 's3://bucket/x', 'partitioning.time_pattern' = 'date=%F', 'storage.region' = 'x', 'table' = 'y')
-                |                                                                  ^^^^^^^^^^^^^^^^
-            job.sql:3:90: unknown option 'table'
-              3 | path = 's3://bucket/x', 'partitioning.time_pattern' = 'date=%F', 'storage.region' = 'x', 'table' = 'y')
-                |                                                                                          ^^^^^^^
+            job.sql:3:54: option 'storage.region' means nothing without a path on an object store, such as 's3://bucket/ohlc'
+              3 | path = 'x', 'partitioning.time_pattern' = 'date=%F', 'storage.region' = 'x', 'table' = 'y')
+                |                                                      ^^^^^^^^^^^^^^^^
+            job.sql:3:78: unknown option 'table'
+              3 | path = 'x', 'partitioning.time_pattern' = 'date=%F', 'storage.region' = 'x', 'table' = 'y')
+                |                                                                              ^^^^^^^
               help: options of a delta sink are connector, type, path, format, parquet.compression, parquet.row_group_size, partitioning.fields, rolling_policy.file_size, rolling_policy.interval, rolling_policy.inactivity_interval, filename.prefix"#]],
     );
     check_faults(

@@ -38,14 +38,19 @@ impl Owner {
                 }
                 Err(error) => return Err(error),
             }
-            return match objects.put_new(&key, body.clone()) {
-                Err(StoreError::Exists(_)) => Ok(owner),
-                Ok(()) => Err(StoreError::Refused(format!(
+            match objects.put_new(&key, body.clone()) {
+                Err(StoreError::Exists(_)) => return Ok(owner),
+                Ok(()) => {}
+                Err(error) => return Err(error),
+            }
+            // A later start removes the numbers of earlier ones.
+            found = highest(objects, prefix)?;
+            if found <= owner.0 {
+                return Err(StoreError::Refused(format!(
                     "{} was put a second time although it was only to be put if it is new (If-None-Match): on a store that ignores conditions two processes could write the same object, so nothing is written there",
                     objects.shown(&key)
-                ))),
-                Err(error) => Err(error),
-            };
+                )));
+            }
         }
         Err(StoreError::Away(format!(
             "others take numbers below {} all the while",

@@ -280,7 +280,7 @@ fn a_table_that_changes_under_the_job_is_no_longer_written() {
         &error,
         &scene,
         expect![[r#"
-        foreign: the table's folder HERE/data/candles is gone, and with it the candles that were written: it was removed or renamed by hand. Put it back; or move the checkpoint away too, or add --rebuild, and what Kafka retains is computed again
+        foreign: the Delta table HERE/data/candles is gone, or another one was made in its place, and with it the rows that were written. Put it back; or start over with another checkpoint location, for which what Kafka retains is computed again
     "#]],
     );
 }

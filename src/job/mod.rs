@@ -26,7 +26,7 @@ pub use dead_letters::{DEAD_LETTERS, DeadLetters};
 pub use error::JobError;
 pub use lane::MICRO_BATCH_FRAMES;
 pub use progress::ProgressReport;
-pub use rebuild::{Rebuild, rebuild};
+pub use rebuild::{Rebuild, check_rebuild, rebuild};
 
 pub use crate::sink::Console;
 

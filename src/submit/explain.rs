@@ -10,7 +10,7 @@ use super::refuse;
 use crate::config::ingest::args::IngestArgs;
 use crate::config::ingest::{DeadLetters, IngestOptions, StartingOffsets, Trigger};
 use crate::config::kafka::KafkaProperties;
-use crate::job::{JobError, StartAt, Times};
+use crate::job::{JobError, StartAt, Times, check_rebuild};
 use crate::model::Exit;
 use crate::query::sql::SqlFile;
 use crate::query::{
@@ -59,7 +59,7 @@ pub fn explained(options: &IngestOptions, sql: &SqlFile) -> String {
 
 /// Checks a job as a start would, and says on standard output what was asked for.
 pub fn look(look: Look, options: &IngestOptions, sql: &SqlFile) -> ExitCode {
-    let prepared = match prepare(options, sql).and_then(checked) {
+    let prepared = match prepare(options, sql).and_then(|prepared| checked(prepared, options)) {
         Ok(prepared) => prepared,
         Err(error) => return refuse(error.exit(), &error.to_string()),
     };
@@ -73,7 +73,10 @@ pub fn look(look: Look, options: &IngestOptions, sql: &SqlFile) -> ExitCode {
 }
 
 /// What a start finds out only when it opens things, as far as it can be known before.
-fn checked(prepared: Prepared) -> Result<Prepared, LaunchError> {
+fn checked(prepared: Prepared, options: &IngestOptions) -> Result<Prepared, LaunchError> {
+    if options.rebuild {
+        check_rebuild(&prepared.plan)?;
+    }
     KafkaTopic::check(&prepared.kafka, &prepared.group).map_err(JobError::from)?;
     for output in &prepared.plan.outputs {
         if let SinkOptions::Kafka(sink) = &output.sink {

@@ -165,6 +165,8 @@ fn a_dry_run_refuses_what_a_start_refuses() {
         "has nothing for topic raw_ticks",
     );
     refused(OHLC, &["--conf", "spark.kafka.no.such=1"], 2, "no.such");
+    let delta = include_str!("../../examples/delta/delta.sql");
+    refused(delta, &["--rebuild"], 2, "it cannot replace: candles_delta");
     refused(
         OHLC,
         &["--conf", "spark.kafka.enable.auto.commit=true"],

@@ -19,7 +19,7 @@ use crate::checkpoint::{
     Swap,
 };
 use crate::model::{Counts, Epoch, Partition};
-use crate::query::{Output, SinkOptions, folder_of};
+use crate::query::{JobPlan, Output, SinkOptions, folder_of};
 use crate::sink::SinkError;
 use crate::sink::generation::{self, Rebuilding};
 use crate::source::{Bounds, Topic};
@@ -51,7 +51,7 @@ pub fn rebuild(
     topic: &dyn Topic,
     on_progress: &mut dyn FnMut(&ProgressReport),
 ) -> Result<Summary, JobError> {
-    refuse_remote(&spec)?;
+    check_rebuild(&spec.plan)?;
     let written =
         |output: &Output| Some((output.table.clone(), output.sink.folder()?.to_path_buf()));
     let written: Vec<(String, PathBuf)> = spec.plan.outputs.iter().filter_map(written).collect();
@@ -175,9 +175,13 @@ fn old_checkpoint(store: &CheckpointStore) -> Result<Option<Checkpoint>, JobErro
     }
 }
 
-/// A folder is swapped for a new one; what is in another system is not ours to replace.
-fn refuse_remote(spec: &JobSpec) -> Result<(), JobError> {
-    let outputs = spec.plan.outputs.iter();
+/// Whether a job's tables can be computed again: a folder is swapped for a new one; what is in another system is
+/// not ours to replace.
+///
+/// # Errors
+/// [`JobError::Usage`]: which cannot.
+pub fn check_rebuild(plan: &JobPlan) -> Result<(), JobError> {
+    let outputs = plan.outputs.iter();
     let remote = outputs.filter(|output| output.sink.remote().is_some());
     let remote: Vec<String> = remote
         .map(|output| format!("{} ({})", output.table, output.sink.place()))

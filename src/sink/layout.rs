@@ -86,6 +86,14 @@ pub(super) fn file_stem(prefix: Option<&str>, job: &str) -> String {
     }
 }
 
+/// Where a file of a partition directory stands below its table: `dir/name`; an empty `dir` is the table's own.
+pub(super) fn place_of(dir: &str, name: &str) -> String {
+    match dir.is_empty() {
+        true => name.to_owned(),
+        false => format!("{dir}/{name}"),
+    }
+}
+
 /// The name of an epoch's file: it derives from what the file holds, never from a clock.
 pub(super) fn file_name(stem: &str, epoch: Epoch, ordinal: usize) -> String {
     format!("{stem}-{:010}-{ordinal:03}.parquet", epoch.0)

@@ -38,7 +38,7 @@ pub use self::parquet::ParquetSink;
 use crate::checkpoint::FileEntry;
 use crate::disk::Disk;
 use crate::model::Epoch;
-pub use crate::runtime;
+use crate::runtime::RuntimeError;
 
 /// Where the rows of one output go.
 #[derive(Debug)]
@@ -247,8 +247,8 @@ pub enum Peer {
     Other,
 }
 
-impl From<runtime::RuntimeError> for SinkError {
-    fn from(error: runtime::RuntimeError) -> SinkError {
+impl From<RuntimeError> for SinkError {
+    fn from(error: RuntimeError) -> SinkError {
         SinkError::NotWritable(error.to_string())
     }
 }

@@ -187,11 +187,7 @@ impl ObjectsSink {
                 rows = rows.slice(written.rows, rows.num_rows() - written.rows);
                 files.push(FileEntry {
                     table: self.table.clone(),
-                    published: if dir.is_empty() {
-                        name
-                    } else {
-                        format!("{dir}/{name}")
-                    },
+                    published: layout::place_of(&dir, &name),
                     staged,
                     rows: written.rows as u64,
                     bytes: written.bytes,

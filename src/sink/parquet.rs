@@ -154,11 +154,7 @@ impl ParquetSink {
                 rows = rows.slice(written.rows, rows.num_rows() - written.rows);
                 files.push(FileEntry {
                     table: self.table.clone(),
-                    published: if dir.is_empty() {
-                        name.clone()
-                    } else {
-                        format!("{dir}/{name}")
-                    },
+                    published: layout::place_of(&dir, &name),
                     staged: name,
                     rows: written.rows as u64,
                     bytes: written.bytes,

@@ -72,11 +72,8 @@ impl Coordinator<'_> {
         let is_done = self.in_rounds(vec![at], to, &mut |job, at| {
             let begun = job.clock.steady();
             let staged = job.sinks[at].stage(epoch, rows.clone());
-            if let (Err(SinkError::Away { why, .. }), Some(standing)) =
-                (&staged, job.standings.get_mut(at))
-            {
-                standing.is_away(begun, job.clock.steady(), why);
-                job.metrics.not_published(&standing.label());
+            if let Err(SinkError::Away { why, .. }) = &staged {
+                job.found_away(at, begun, why);
             }
             files = staged?;
             Ok(())
@@ -173,11 +170,8 @@ impl Coordinator<'_> {
         };
         let now = self.clock.steady();
         let took = now.saturating_sub(begun);
-        let Some(standing) = self.standings.get_mut(at) else {
-            return published;
-        };
-        match &published {
-            Ok(()) => {
+        match (&published, self.standings.get_mut(at)) {
+            (Ok(()), Some(standing)) => {
                 let own = files.iter().filter(|file| file.table == standing.table);
                 let rows = own.map(|file| file.rows).sum();
                 standing.epoch = Some(epoch);
@@ -192,13 +186,18 @@ impl Coordinator<'_> {
                 }
                 self.metrics.published(&standing.label(), epoch, rows, took);
             }
-            Err(SinkError::Away { why, .. }) => {
-                standing.is_away(begun, now, why);
-                self.metrics.not_published(&standing.label());
-            }
-            Err(_) => {}
+            (Err(SinkError::Away { why, .. }), _) => self.found_away(at, begun, why),
+            _ => {}
         }
         published
+    }
+
+    /// An attempt of a sink, begun then, has found it away.
+    fn found_away(&mut self, at: usize, begun: Duration, why: &str) {
+        if let Some(standing) = self.standings.get_mut(at) {
+            standing.is_away(begun, self.clock.steady(), why);
+            self.metrics.not_published(&standing.label());
+        }
     }
 
     /// Waits, telling meanwhile that it does. `false`: the job is told to stop.

@@ -113,11 +113,7 @@ impl Compactor {
                 };
                 // What a link leads to is not ours.
                 if path.is_dir() && !path.is_symlink() {
-                    let below = match relative.is_empty() {
-                        true => name.to_owned(),
-                        false => format!("{relative}/{name}"),
-                    };
-                    unread.push((below, depth + 1));
+                    unread.push((layout::place_of(&relative, name), depth + 1));
                 }
             }
         }

@@ -125,10 +125,7 @@ impl Files {
                     .and_then(|()| statistics.finish())
                     .map_err(|error| no_statistics(&path, &error))?;
                 rows = rows.slice(written.rows, rows.num_rows() - written.rows);
-                let place = match dir.is_empty() {
-                    true => name,
-                    false => format!("{dir}/{name}"),
-                };
+                let place = layout::place_of(&dir, &name);
                 if let Some(statistics) = statistics {
                     self.known.insert(place.clone(), statistics);
                 }

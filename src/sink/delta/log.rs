@@ -20,9 +20,9 @@ use object_store::ObjectStore;
 use url::Url;
 
 use super::super::place::not_writable;
-use super::super::runtime::Runtime;
 use super::SinkError;
 use crate::model::Epoch;
+use crate::runtime::Runtime;
 
 /// The folder of a table's log.
 pub(super) const LOG: &str = "_delta_log";

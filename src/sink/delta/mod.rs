@@ -22,11 +22,11 @@ use self::log::{ENGINE, Ended, LOG, Log};
 use self::schema::Declared;
 use super::file::{Instants, file_schema};
 use super::place::{directories, entries, lock, not_writable, sync_dir};
-use super::runtime::Runtime;
 use super::{ParquetOptions, Peer, SinkError, SinkRows};
 use crate::checkpoint::FileEntry;
 use crate::disk::Disk;
 use crate::model::Epoch;
+use crate::runtime::Runtime;
 
 /// Versions between two checkpoints of a log, unless told otherwise: a reader reads that many small files at most.
 pub const LOG_CHECKPOINT_EVERY: u64 = 100;

@@ -10,8 +10,8 @@ use tokio_postgres::{Client, Config, SimpleQueryMessage, SimpleQueryRow};
 use super::errors::{Failure, Place};
 use super::tls::Tls;
 use crate::config::postgres::{PostgresUrl, SslMode};
+use crate::runtime::Runtime;
 use crate::sink::SinkError;
-use crate::sink::runtime::Runtime;
 
 /// How long nothing may come.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);

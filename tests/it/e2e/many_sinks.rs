@@ -95,3 +95,31 @@ fn one_that_is_away_is_named_everywhere_holds_no_other_up_and_loses_nothing() {
     let table = read(&folder.path().join("data/versions")).unwrap();
     assert_recorded_candles(&table.rows, "Delta table");
 }
+
+#[test]
+fn a_job_waits_no_longer_than_it_is_told_to_and_the_next_start_sends_the_rest() {
+    let (kafka, source, folder) = (CutBroker::start(2), TestBroker::embedded(2), Folder::new());
+    let out = &kafka.broker;
+    folder.file("ohlc.sql", &files_and_topic(&out.topic));
+    let run = || {
+        job(&folder, &source, kafka.address(), &out.topic)
+            .conf("spark.stockpulse.sinkPatience", "2 seconds")
+            .conf("spark.kafka.reconnect.backoff.max.ms", "500")
+    };
+    let running = run()
+        .conf("spark.ui.enabled", "true")
+        .conf("spark.ui.port", "0")
+        .start();
+    let page = address(&running);
+    wait_for(page, "/api/v1/job", |job| job["state"] == "running");
+    kafka.set_reachable(false);
+    replay(&source, &folder);
+    let ended = running.end();
+    assert_eq!(ended.code, Some(4), "{}", ended.said);
+    assert!(!rows(&folder).is_empty());
+    kafka.set_reachable(true);
+    let ended = run().arguments(&["--available-now"]).end();
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert_recorded_candles(&rows(&folder), "files");
+    assert_recorded_candles(&candles(out), "topic");
+}
